@@ -1,0 +1,1 @@
+"""The tuple denoiser: everything that touches weights. Knows nothing of the web or of a database."""

@@ -1,0 +1,163 @@
+"""One folder holds all that rebuilds a model: config, tokenizer, weights, calibration and card.
+
+config.json          ModelConfig and the format version
+tokenizer.json       the byte-level BPE
+weights.safetensors  16-bit weights; no pickle anywhere
+calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
+card.json            the model card: data, licences, steps, seed, commit, metrics, limits
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from model.architecture import TupleDenoiser
+from model.calibration import Calibration
+from model.config import ModelConfig
+from model.errors import CheckpointError
+from model.serialization import TupleSerializer
+from model.tokenizer import TupleTokenizer
+
+FORMAT_VERSION = 1
+DEFAULT_PATH = Path(__file__).parent / "checkpoints" / "default"
+PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded model, ready for inference.
+
+    Attributes:
+        sha256: hash of the weights file, hex.
+        precision: `bfloat16` or `float32`, the type that the weights are computed in.
+        calibration: None where none has been fitted; inference then refuses to give probabilities.
+        card: the model card as JSON.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    path: Path
+    precision: str
+    config: ModelConfig
+    serializer: TupleSerializer
+    denoiser: TupleDenoiser
+    calibration: Calibration | None
+    card: dict[str, Any]
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained numbers, shared embeddings counted once."""
+        return sum(parameter.numel() for parameter in self.denoiser.parameters())
+
+
+def native_precision() -> str:
+    """`bfloat16` where this processor multiplies it in hardware, else `float32`."""
+    flags = _processor_flags()
+    return "bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
+
+
+def _processor_flags() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return set()
+    lines = (line.partition(":")[2] for line in text.splitlines() if line.lower().startswith(("flags", "features")))
+    return set(next(lines, "").split())
+
+
+def save_checkpoint(
+    path: str | Path,
+    denoiser: TupleDenoiser,
+    tokenizer: TupleTokenizer,
+    card: dict[str, Any],
+    calibration: Calibration | None = None,
+) -> None:
+    """Write a checkpoint folder with weights in float16; existing files are replaced."""
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().to("cpu", torch.float16) for name, tensor in denoiser.state_dict().items()}
+    (folder / "weights.safetensors").write_bytes(save(weights))  # save_file would make it readable by its owner only
+    tokenizer.save(folder / "tokenizer.json")
+    _write_json(folder / "config.json", {"format": FORMAT_VERSION, "model": asdict(denoiser.config)})
+    _write_json(folder / "card.json", card)
+    if calibration is not None:
+        calibration.save(folder / "calibration.json")
+
+
+def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") -> Checkpoint:
+    """Load a checkpoint folder; None loads the weights that ship with the project.
+
+    Args:
+        precision: `bfloat16`, `float32`, or `auto` for what this processor is fast at.
+
+    Raises:
+        CheckpointError: the folder, a file of it or its format version does not fit.
+    """
+    folder = DEFAULT_PATH if path is None else Path(path)
+    if precision == "auto":
+        precision = native_precision()
+    if precision not in PRECISIONS:
+        raise CheckpointError(f"precision is one of auto, {', '.join(PRECISIONS)}; not {precision!r}")
+    config = _read_config(folder)
+    weights_path = folder / "weights.safetensors"
+    card = _read_json(folder / "card.json")
+    tokenizer = TupleTokenizer.load(folder / "tokenizer.json")
+    if tokenizer.vocabulary_size > config.vocabulary_size:
+        raise CheckpointError(
+            f"tokenizer.json of checkpoint {folder.name!r} has {tokenizer.vocabulary_size} tokens, "
+            f"the model {config.vocabulary_size}"
+        )
+    denoiser = TupleDenoiser(config)
+    try:
+        denoiser.load_state_dict(load_file(weights_path), strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(f"cannot load {weights_path.name} of checkpoint {folder.name!r}: {error}") from error
+    denoiser.to(PRECISIONS[precision]).eval().requires_grad_(False)
+    calibration_path = folder / "calibration.json"
+    return Checkpoint(
+        name=str(card.get("name", folder.name)),
+        version=str(card.get("version", "0")),
+        sha256=hashlib.sha256(weights_path.read_bytes()).hexdigest(),
+        path=folder,
+        precision=precision,
+        config=config,
+        serializer=TupleSerializer(tokenizer, config),
+        denoiser=denoiser,
+        calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
+        card=card,
+    )
+
+
+def _read_config(folder: Path) -> ModelConfig:
+    if not folder.is_dir():
+        raise CheckpointError(f"no checkpoint folder {folder.name!r}")
+    record = _read_json(folder / "config.json")
+    if record.get("format") != FORMAT_VERSION:
+        raise CheckpointError(f"checkpoint format {record.get('format')} is not {FORMAT_VERSION}")
+    try:
+        return ModelConfig(**record["model"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"config.json of checkpoint {folder.name!r} does not fit: {error}") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path.name} of checkpoint {path.parent.name!r}: {error}") from error
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{path.name} of checkpoint {path.parent.name!r} is not a JSON object")
+    return record
+
+
+def _write_json(path: Path, record: dict[str, Any]) -> None:
+    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

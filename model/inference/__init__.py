@@ -1,0 +1,1 @@
+"""One file per task: how the denoiser's answers become repairs, completions, matches."""

@@ -1,0 +1,247 @@
+"""Batches of fixed shape, shared by all tasks that run.
+
+A task is a generator: it yields the model calls it needs and is resumed with their answers, so it holds
+no thread and many can share a batch. Every batch of a bucket has one shape, whatever stands in it:
+inputs are padded to the bucket's length and missing rows are dummies. A row's numbers then do not
+depend on how many other rows there are, nor on which; `tests/model/inference/test_batching.py` asserts
+that bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from model.checkpoint import Checkpoint
+from model.dataset import collate_inputs
+from model.errors import InputError
+from model.inference.generation import MAX_QUERIES, AnswerQuery, ScoredValue, answer_queries
+from model.serialization import EncoderInput
+
+BUCKETS = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
+"""Lengths that encoder inputs are padded to."""
+
+BATCH_TOKENS = 2048
+"""Encoder tokens of one batch; its rows are this many over the bucket's length."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and how much there is."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectCall:
+    """Asks for the detection logits of the target's cells: float32 (attributes,)."""
+
+    encoder_input: EncoderInput
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCall:
+    """Asks the decoder: for each query its generated and given values with their likelihoods."""
+
+    encoder_input: EncoderInput
+    queries: tuple[AnswerQuery, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.queries) > MAX_QUERIES:
+            raise ValueError(f"{len(self.queries)} queries in one call, at most {MAX_QUERIES}")
+
+
+ModelCall = DetectCall | AnswerCall
+ModelAnswer = np.ndarray | list[list[ScoredValue]]
+ModelTask = Generator[list[ModelCall], list[ModelAnswer], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A task that ended: with a result, or with the error that it raised."""
+
+    task_id: int
+    result: object | None
+    error: Exception | None
+
+
+@dataclass(slots=True)
+class _Running:
+    task: ModelTask[Any]
+    calls: list[ModelCall] = field(default_factory=list)
+    answers: list[ModelAnswer | None] = field(default_factory=list)
+    waiting: list[int] = field(default_factory=list)
+    error: Exception | None = None
+    started: bool = False
+
+
+def bucket(length: int) -> int:
+    """The padded length of an input of `length` tokens.
+
+    Raises:
+        InputError: the input is longer than the longest bucket.
+    """
+    for size in BUCKETS:
+        if length <= size:
+            return size
+    raise InputError(f"a serialized tuple of {length} tokens is longer than {BUCKETS[-1]}")
+
+
+def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
+    """Answer calls of one kind and one bucket in one padded batch."""
+    size = bucket(max(len(call.encoder_input) for call in calls))
+    rows = max(1, BATCH_TOKENS // size)
+    if len(calls) > rows:
+        raise ValueError(f"{len(calls)} calls for a batch of {rows}")
+    inputs = [call.encoder_input for call in calls]
+    padding = [inputs[0]] * (rows - len(calls))
+    with torch.inference_mode():
+        batch = collate_inputs([*inputs, *padding], size)
+        states = checkpoint.denoiser.encode(batch)
+        answering = [call for call in calls if isinstance(call, AnswerCall)]
+        if answering:
+            queries = [call.queries for call in answering]
+            return list(answer_queries(checkpoint, states, batch, queries))
+        return list(_detect(checkpoint, states, inputs))
+
+
+def _detect(checkpoint: Checkpoint, states: torch.Tensor, inputs: Sequence[EncoderInput]) -> Iterator[np.ndarray]:
+    """Detection logits of each input, judged in chunks of one shape."""
+    example = np.concatenate([np.full(len(one.value_index), row) for row, one in enumerate(inputs)])
+    index = np.concatenate([one.value_index for one in inputs]).astype(np.int64)
+    logits = np.empty(len(example), dtype=np.float32)
+    for start in range(0, len(example), _DETECTION_CHUNK):
+        chosen = np.arange(start, start + _DETECTION_CHUNK) % len(example)
+        part = checkpoint.denoiser.detect(states, torch.from_numpy(example[chosen]), torch.from_numpy(index[chosen]))
+        logits[start : start + _DETECTION_CHUNK] = part.numpy()[: len(example) - start]
+    start = 0
+    for one in inputs:
+        yield logits[start : start + len(one.value_index)]
+        start += len(one.value_index)
+
+
+_DETECTION_CHUNK = 256
+
+
+class TaskPool:
+    """Runs many tasks at once, one batch at a time; tasks that came first fill a batch first."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self._tasks: dict[int, _Running] = {}
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def add(self, task: ModelTask[Any]) -> int:
+        """Take a task in; nothing of it runs before the next `step`."""
+        self._next += 1
+        self._tasks[self._next] = _Running(task)
+        return self._next
+
+    def cancel(self, task_id: int) -> None:
+        """Forget a task; its generator is closed. An unknown id is no error."""
+        running = self._tasks.pop(task_id, None)
+        if running is not None:
+            running.task.close()
+
+    def step(self) -> list[Finished]:
+        """Run one batch; gives the tasks that ended by it."""
+        finished = [one for task_id in list(self._tasks) for one in self._start(task_id)]
+        chosen = self._choose()
+        if not chosen:
+            return finished
+        calls = [self._tasks[task_id].calls[number] for task_id, number in chosen]
+        for (task_id, number), answer in zip(chosen, self._answer(calls), strict=True):
+            running = self._tasks[task_id]
+            if isinstance(answer, Exception):
+                running.error = running.error or answer
+            else:
+                running.answers[number] = answer
+            running.waiting.remove(number)
+        for task_id in dict.fromkeys(task_id for task_id, _ in chosen):
+            running = self._tasks[task_id]
+            if running.error is not None or not running.waiting:
+                finished += self._resume(task_id)
+        return finished
+
+    def _answer(self, calls: Sequence[ModelCall]) -> list[ModelAnswer | Exception]:
+        """Answers of one batch; where it fails, of each call by itself, so that only a faulty call has no answer."""
+        try:
+            return [*run_batch(self.checkpoint, calls)]
+        except Exception as error:  # whatever a call raises belongs to the task that made it
+            return [error] if len(calls) == 1 else [self._answer([call])[0] for call in calls]
+
+    def _start(self, task_id: int) -> list[Finished]:
+        running = self._tasks[task_id]
+        if running.started:
+            return []
+        running.started = True
+        return self._resume(task_id)
+
+    def _resume(self, task_id: int) -> list[Finished]:
+        """Hand a task its answers, or the error of its call, and take its next calls, until it waits or ends."""
+        running = self._tasks[task_id]
+        answers: list[ModelAnswer] | None = [one for one in running.answers if one is not None] or None
+        error, running.error = running.error, None
+        while True:
+            try:
+                if error is not None:
+                    calls = running.task.throw(error)
+                else:
+                    calls = next(running.task) if answers is None else running.task.send(answers)
+            except StopIteration as stop:
+                del self._tasks[task_id]
+                return [Finished(task_id, stop.value, None)]
+            except Exception as raised:  # whatever a task raises belongs to its caller, not to the pool
+                del self._tasks[task_id]
+                return [Finished(task_id, None, raised)]
+            error = _unfit(calls)
+            if error is not None:
+                continue
+            if calls:
+                running.calls, running.answers = calls, [None] * len(calls)
+                running.waiting = list(range(len(calls)))
+                return []
+            answers = []
+
+    def _choose(self) -> list[tuple[int, int]]:
+        """Calls for one batch: the oldest waiting call decides kind and bucket, others like it join."""
+        chosen: list[tuple[int, int]] = []
+        key: tuple[type, int] | None = None
+        rows = 0
+        for task_id, running in self._tasks.items():
+            for number in running.waiting:
+                call = running.calls[number]
+                this = (type(call), bucket(len(call.encoder_input)))
+                if key is None:
+                    key, rows = this, max(1, BATCH_TOKENS // this[1])
+                if this == key:
+                    chosen.append((task_id, number))
+                    if len(chosen) == rows:
+                        return chosen
+        return chosen
+
+
+def _unfit(calls: Sequence[ModelCall]) -> InputError | None:
+    """The error of the first call that no batch can hold."""
+    try:
+        for call in calls:
+            bucket(len(call.encoder_input))
+    except InputError as error:
+        return error
+    return None
+
+
+def run_task(checkpoint: Checkpoint, task: ModelTask[T]) -> T:
+    """Run one task alone, to its end; raises what it raises."""
+    pool = TaskPool(checkpoint)
+    pool.add(task)
+    while True:
+        for finished in pool.step():
+            if finished.error is not None:
+                raise finished.error
+            return finished.result  # type: ignore[return-value]

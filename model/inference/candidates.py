@@ -1,0 +1,174 @@
+"""Values that could stand in a cell, from the decoder and from the table, each with its features.
+
+The decoder's beams, the values that agreeing tuples hold, the values of the column near the observed
+one, and what the context tuples say: all are scored by the decoder, and all get the same features. The
+calibrator then says how likely each is to be the truth. Nothing from the table is taken unscored, and
+nothing from the model is taken without looking at the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.checkpoint import Checkpoint
+from model.inference.batching import AnswerCall, ModelTask, Progress
+from model.inference.generation import MAX_QUERIES, AnswerQuery, ScoredValue
+from model.inference.reading import Reader
+from model.inference.statistics import CANDIDATE_FEATURES, RelationStatistics, Vote
+from model.serialization import Mask
+from model.tuples import Cell
+
+WAVE = 192
+"""Model calls that a task asks for at once: enough to fill batches, little enough to hold."""
+
+MODEL_FEATURES = (
+    "mean_log_probability",
+    "log_probability",
+    "tokens",
+    "gap_to_best_other",
+    "gap_to_observed",
+    "written",
+    "rank",
+    "is_missing",
+    "error_logit",
+)
+"""What the model alone says about a candidate value; the features of the calibrators without statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCell:
+    """A cell to find values for.
+
+    Attributes:
+        task: `repair` reads the observed value, `fill` a missing one, or what is left around a mask.
+        error_logit: logit of the probability that the observed value is wrong.
+        prefix: what an answer must start with.
+        extra: further values to score, as a rule's domain.
+    """
+
+    cell: Cell
+    task: str = "repair"
+    error_logit: float = 0.0
+    prefix: str = ""
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSet:
+    """Values for one cell with features; `features` is float32 (values, MODEL_FEATURES + CANDIDATE_FEATURES)."""
+
+    asked: AskedCell
+    values: tuple[str, ...]
+    written: tuple[bool, ...]
+    features: np.ndarray
+    votes: tuple[Vote, ...]
+    similar: frozenset[str]
+    context: dict[str, tuple[int, ...]]
+
+
+class CandidateFinder:
+    """Finds and scores candidates for cells of one relation."""
+
+    def __init__(self, checkpoint: Checkpoint, reader: Reader, statistics: RelationStatistics | None) -> None:
+        self.checkpoint = checkpoint
+        self.reader = reader
+        self.statistics = statistics
+        self.encoder_tokens = 0
+        self.decoder_tokens = 0
+
+    def find(self, asked: Sequence[AskedCell], progress: Progress | None = None) -> ModelTask[list[CandidateSet]]:
+        """Candidates of every asked cell, in the order asked."""
+        found: dict[int, CandidateSet] = {}
+        calls = list(self._calls(asked))
+        for start in range(0, len(calls), WAVE):
+            wave = calls[start : start + WAVE]
+            answers = yield [call for call, _ in wave]
+            self.encoder_tokens += sum(len(call.encoder_input) for call, _ in wave)
+            for (_, members), answer in zip(wave, answers, strict=True):
+                for number, scored in zip(members, answer, strict=True):
+                    found[number] = self._candidate_set(asked[number], scored)
+                    self.decoder_tokens += sum(one.tokens for one in scored)
+            if progress is not None:
+                progress("repair", len(found), len(asked))
+        return [found[number] for number in range(len(asked))]
+
+    def _calls(self, asked: Sequence[AskedCell]) -> Iterable[tuple[AnswerCall, list[int]]]:
+        """Calls of at most `MAX_QUERIES` cells of one tuple and one group, with the cells' numbers."""
+        groups: dict[tuple[int, int, str], list[int]] = {}
+        # Cells of one call are read and scored together: their order must not depend on the order asked.
+        for number in sorted(range(len(asked)), key=lambda number: _order(asked[number])):
+            one = asked[number]
+            key = (one.cell.tuple_id, self.reader.group_of(one.cell.attribute), one.prefix)
+            groups.setdefault(key, []).append(number)
+        for (tuple_id, group, _), numbers in groups.items():
+            for start in range(0, len(numbers), MAX_QUERIES):
+                members = numbers[start : start + MAX_QUERIES]
+                fills = (asked[number] for number in members if asked[number].task == "fill")
+                masks = {one.cell.attribute: Mask(one.prefix) for one in fills}
+                encoder_input = self.reader.encoder_input(tuple_id, group, masks)
+                yield AnswerCall(encoder_input, tuple(self._query(asked[number]) for number in members)), members
+
+    def _query(self, asked: AskedCell) -> AnswerQuery:
+        values = [*asked.extra, *self._context_values(asked.cell)]
+        if self.statistics is not None:
+            values += [vote.value for vote in self.statistics.votes(asked.cell, 3)]
+            values += [similar.value for similar in self.statistics.similar_values(asked.cell, 3)]
+        if asked.task == "repair":
+            values.append(self.reader.relation.value(asked.cell) or "")
+        known = dict.fromkeys(value for value in values if value.startswith(asked.prefix))
+        return AnswerQuery(asked.task, self.reader.place(asked.cell.attribute) + 1, tuple(known), asked.prefix)
+
+    def _context_values(self, cell: Cell) -> dict[str, tuple[int, ...]]:
+        """Values that the context tuples hold in this attribute, with the tuples that hold them."""
+        held: dict[str, tuple[int, ...]] = {}
+        for row in self.reader.context[cell.tuple_id]:
+            value = self.reader.relation.tuples[int(row)][cell.attribute]
+            if value:
+                held[value] = (*held.get(value, ()), int(row))
+        return held
+
+    def _candidate_set(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> CandidateSet:
+        observed = self.reader.relation.value(asked.cell) or ""
+        values = tuple(one.value for one in scored)
+        features = np.zeros((len(values), len(MODEL_FEATURES) + len(CANDIDATE_FEATURES)), dtype=np.float32)
+        features[:, : len(MODEL_FEATURES)] = _model_features(asked, observed, scored)
+        votes: tuple[Vote, ...] = ()
+        similar: frozenset[str] = frozenset()
+        if self.statistics is not None:
+            votes = tuple(self.statistics.votes(asked.cell, 3))
+            similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
+            for row, value in enumerate(values):
+                features[row, len(MODEL_FEATURES) :] = self.statistics.candidate_features(asked.cell, value)
+        written = tuple(one.written for one in scored)
+        return CandidateSet(asked, values, written, features, votes, similar, self._context_values(asked.cell))
+
+
+def _order(asked: AskedCell) -> tuple[int, int, str, str]:
+    return asked.cell.tuple_id, asked.cell.attribute, asked.task, asked.prefix
+
+
+def _model_features(asked: AskedCell, observed: str, scored: Sequence[ScoredValue]) -> np.ndarray:
+    """(values, len(MODEL_FEATURES)); `scored` is best first."""
+    means = np.array([one.mean_log_probability for one in scored], dtype=np.float64)
+    own = next((one.mean_log_probability for one in scored if one.value == observed), float(means.min(initial=-12.0)))
+    rows = []
+    for rank, one in enumerate(scored):
+        others = np.delete(means, rank)
+        best_other = float(others.max()) if len(others) else -12.0
+        rows.append(
+            (
+                one.mean_log_probability,
+                max(one.log_probability, -60.0),
+                np.log1p(one.tokens),
+                float(np.clip(one.mean_log_probability - best_other, -12.0, 12.0)),
+                float(np.clip(one.mean_log_probability - own, -12.0, 12.0)),
+                float(one.written),
+                np.log1p(rank),
+                float(not one.value),
+                asked.error_logit,
+            )
+        )
+    return np.array(rows, dtype=np.float32).reshape(-1, len(MODEL_FEATURES))

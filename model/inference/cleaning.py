@@ -1,0 +1,376 @@
+"""Find wrong cells and repair them: detect, find candidates, decide.
+
+One encoder pass judges every cell of a tuple. The detection logit and the column statistics go into one
+calibrated error probability; cells above a half are flagged. Candidates of flagged cells are scored by
+the decoder and calibrated likewise, and the best one is the repair if its expected precision is at least
+what the caller asks for. Otherwise the cell is an abstention: flagged, with candidates, unchanged.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from rapidfuzz import process
+from rapidfuzz.distance import DamerauLevenshtein
+
+from model.calibration import Calibration
+from model.checkpoint import Checkpoint
+from model.errors import CheckpointError, OptionError
+from model.inference.batching import DetectCall, ModelTask, Progress
+from model.inference.candidates import MODEL_FEATURES, WAVE, AskedCell, CandidateFinder, CandidateSet
+from model.inference.canonical import Canonical
+from model.inference.reading import CONTEXT_SIZE, Reader
+from model.inference.statistics import CANDIDATE_FEATURES, CELL_FEATURES, RelationStatistics
+from model.tuples import (
+    Cell,
+    CellExample,
+    CleaningOptions,
+    CleaningResult,
+    DomainRule,
+    Evidence,
+    FunctionalDependency,
+    Outcome,
+    PatternRule,
+    Relation,
+    Repair,
+    RepairCandidate,
+    Usage,
+    Value,
+)
+
+FLAG_PROBABILITY = 0.5
+"""Cells at least this likely to be wrong are flagged."""
+
+DETECTION_FEATURES = ("detection_logit", *CELL_FEATURES)
+REPAIR_FEATURES = (*MODEL_FEATURES, *CANDIDATE_FEATURES)
+MAX_PATTERN_CHARACTERS = 500
+
+
+def clean(
+    checkpoint: Checkpoint,
+    relation: Relation,
+    options: CleaningOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    use_statistics: bool = True,
+    context_size: int = CONTEXT_SIZE,
+) -> ModelTask[CleaningResult]:
+    """Judge every cell of `relation` and repair those that are wrong.
+
+    Args:
+        use_statistics: False leaves column statistics out: the model alone decides.
+        context_size: context tuples read with each target; 0 is plain RPT.
+
+    Raises:
+        OptionError: an option, example or rule that does not fit the relation.
+        CheckpointError: the checkpoint has no calibrators.
+    """
+    options = options or CleaningOptions()
+    _check(relation, options)
+    if checkpoint.calibration is None:
+        raise CheckpointError("the checkpoint has not been calibrated: run `python -m model.finetuning.calibration`")
+    began = time.monotonic()
+    if not len(relation):
+        return CleaningResult((), Usage())
+    cleaner = _Cleaner(checkpoint, relation, options, use_statistics, context_size)
+    repairs = yield from cleaner.run(progress)
+    seconds = time.monotonic() - began
+    usage = Usage(len(relation), cleaner.encoder_tokens, cleaner.decoder_tokens, round(seconds, 3))
+    return CleaningResult(tuple(repairs), usage)
+
+
+def detect(
+    reader: Reader, progress: Progress | None = None, tuple_ids: Sequence[int] | None = None
+) -> ModelTask[np.ndarray]:
+    """Detection logits of all cells, float32 (tuples, attributes); 0 in tuples that are not asked for."""
+    relation = reader.relation
+    logits = np.zeros((len(relation), len(relation.attributes)), dtype=np.float32)
+    asked = range(len(relation)) if tuple_ids is None else tuple_ids
+    places = [(tuple_id, group) for group in range(len(reader.groups)) for tuple_id in asked]
+    for start in range(0, len(places), WAVE):
+        wave = places[start : start + WAVE]
+        answers = yield [DetectCall(reader.encoder_input(tuple_id, group)) for tuple_id, group in wave]
+        for (tuple_id, group), answer in zip(wave, answers, strict=True):
+            assert isinstance(answer, np.ndarray)
+            logits[tuple_id, reader.groups[group]] = answer
+        if progress is not None:
+            progress("detect", start + len(wave), len(places))
+    return logits
+
+
+def detection_features(logits: np.ndarray, statistics: RelationStatistics | None) -> np.ndarray:
+    """Features of the detection calibrator, float32 (tuples, attributes, features)."""
+    parts = [logits[..., None]]
+    if statistics is not None:
+        parts.append(statistics.cell_features())
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def calibrated(calibration: Calibration, name: str, features: np.ndarray, use_statistics: bool) -> np.ndarray:
+    """Probabilities by calibrator `name`, or by its twin `name_alone` that sees the model's features only."""
+    calibrator = calibration[name if use_statistics else f"{name}_alone"]
+    return calibrator.predict(features[:, : len(calibrator.features)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The caller's rules, by what they do."""
+
+    patterns: tuple[tuple[int, re.Pattern[str]], ...]
+    domains: tuple[DomainRule, ...]
+
+    def violated(self, attribute: int, value: Value) -> bool:
+        """Whether a present value breaks a pattern or a domain of its attribute."""
+        return bool(value) and not self.allowed(attribute, value or "")
+
+    def allowed(self, attribute: int, value: str) -> bool:
+        """Whether a value satisfies every pattern and domain of its attribute."""
+        fits = all(pattern.fullmatch(value) for place, pattern in self.patterns if place == attribute)
+        return fits and all(value in rule.values for rule in self.domains if rule.attribute == attribute)
+
+    def suggestions(self, attribute: int, value: Value) -> tuple[str, ...]:
+        """Values of a domain that lie nearest to the observed one."""
+        for rule in self.domains:
+            if rule.attribute == attribute:
+                near = process.extract(
+                    value or "", sorted(rule.values), scorer=DamerauLevenshtein.normalized_similarity, limit=5
+                )
+                return tuple(match[0] for match in near)
+        return ()
+
+
+class _Cleaner:
+    """One cleaning call, on the canonical relation."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, relation: Relation, options: CleaningOptions, use_statistics: bool, context: int
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.options = options
+        self.use_statistics = use_statistics
+        self.observed = relation
+        self.canonical = Canonical.of(_with_examples(relation, options))
+        self.relation = self.canonical.relation
+        rules = [self.canonical.rule(rule) for rule in options.rules]
+        dependencies = [rule for rule in rules if isinstance(rule, FunctionalDependency)]
+        self.rules = _Rules(
+            tuple((rule.attribute, re.compile(rule.regex)) for rule in rules if isinstance(rule, PatternRule)),
+            tuple(rule for rule in rules if isinstance(rule, DomainRule)),
+        )
+        self.reader = Reader(checkpoint, self.relation, context)
+        self.statistics = RelationStatistics(self.relation, dependencies) if use_statistics else None
+        self.encoder_tokens = 0
+        self.decoder_tokens = 0
+        self._known = {example.cell for example in options.examples}
+
+    @property
+    def calibration(self) -> Calibration:
+        """The checkpoint's calibrators; `clean` has checked that they are there."""
+        assert self.checkpoint.calibration is not None
+        return self.checkpoint.calibration
+
+    def run(self, progress: Progress | None) -> ModelTask[list[Repair]]:
+        """All flagged cells, in the order of the relation that came."""
+        probabilities = yield from self._error_probabilities(progress)
+        flagged = [Cell(int(row), int(attribute)) for row, attribute in np.argwhere(probabilities >= FLAG_PROBABILITY)]
+        if self.options.detect_only:
+            repairs = [self._flag(cell, float(probabilities[cell.tuple_id, cell.attribute])) for cell in flagged]
+        else:
+            repairs = yield from self._repair(flagged, probabilities, progress)
+        repairs += [self._from_example(example) for example in self.options.examples if self._is_wrong(example)]
+        repairs.sort(key=lambda repair: (repair.cell.tuple_id, repair.cell.attribute))
+        return _limit_error_rate(repairs, self.options.max_error_rate)
+
+    def _error_probabilities(self, progress: Progress | None) -> ModelTask[np.ndarray]:
+        """Calibrated error probabilities, float64 (tuples, attributes); 0 where the caller does not ask."""
+        logits = yield from self._counted(detect(self.reader, progress))
+        features = detection_features(logits, self.statistics)
+        flat = calibrated(self.calibration, "detection", features.reshape(-1, features.shape[-1]), self.use_statistics)
+        probabilities = flat.reshape(logits.shape)
+        for tuple_id, values in enumerate(self.relation.tuples):
+            for attribute, value in enumerate(values):
+                original = self.canonical.original(Cell(tuple_id, attribute))
+                wanted = self.options.attributes is None or original.attribute in self.options.attributes
+                if not wanted or original in self._known:
+                    probabilities[tuple_id, attribute] = 0.0
+                elif self.rules.violated(attribute, value):
+                    probabilities[tuple_id, attribute] = 1.0
+        return probabilities
+
+    def _counted(self, task: ModelTask[np.ndarray]) -> ModelTask[np.ndarray]:
+        """Run a part of the task and count the encoder tokens that it asks for."""
+        answers = None
+        while True:
+            try:
+                calls = next(task) if answers is None else task.send(answers)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            self.encoder_tokens += sum(len(call.encoder_input) for call in calls)
+            answers = yield calls
+
+    def _flag(self, cell: Cell, probability: float) -> Repair:
+        original = self.canonical.original(cell)
+        value = self.observed.value(original)
+        return Repair(original, value, probability, Outcome.ABSTAINED, self._why_flagged(cell))
+
+    def _why_flagged(self, cell: Cell) -> Evidence:
+        if self.rules.violated(cell.attribute, self.relation.value(cell)):
+            return Evidence("rule", (), "the value breaks a rule that came with the request")
+        return Evidence("model", (), "no repair was asked for or none was likely enough")
+
+    def _repair(
+        self, flagged: Sequence[Cell], probabilities: np.ndarray, progress: Progress | None
+    ) -> ModelTask[list[Repair]]:
+        asked = []
+        for cell in flagged:
+            probability = float(np.clip(probabilities[cell.tuple_id, cell.attribute], 1e-4, 1 - 1e-4))
+            extra = self.rules.suggestions(cell.attribute, self.relation.value(cell))
+            asked.append(AskedCell(cell, "repair", float(np.log(probability / (1 - probability))), "", extra))
+        finder = CandidateFinder(self.checkpoint, self.reader, self.statistics)
+        found = yield from finder.find(asked, progress)
+        self.encoder_tokens += finder.encoder_tokens
+        self.decoder_tokens += finder.decoder_tokens
+        return [
+            self._decide(one, float(probabilities[one.asked.cell.tuple_id, one.asked.cell.attribute])) for one in found
+        ]
+
+    def _decide(self, found: CandidateSet, probability: float) -> Repair:
+        """The repair of one flagged cell, or an abstention with its candidates."""
+        cell = found.asked.cell
+        observed = self.relation.value(cell) or ""
+        confidences = calibrated(self.calibration, "repair", found.features, self.use_statistics)
+        usable = [
+            (float(confidence), value)
+            for value, confidence in zip(found.values, confidences, strict=True)
+            if value != observed and (not value or self.rules.allowed(cell.attribute, value))
+        ]
+        total = max(1.0, sum(confidence for confidence, _ in usable))
+        ranked = sorted(
+            ((confidence / total, value) for confidence, value in usable), key=lambda one: (-one[0], one[1])
+        )
+        candidates = tuple(RepairCandidate(value, round(confidence, 6)) for confidence, value in ranked)
+        flag = replace(self._flag(cell, probability), candidates=candidates[: self.options.max_candidates])
+        if not candidates or candidates[0].confidence < self.options.min_confidence:
+            return flag
+        best = candidates[0]
+        evidence = self.evidence(found, best.value)
+        return replace(flag, outcome=Outcome.REPAIRED, repair=best.value, confidence=best.confidence, evidence=evidence)
+
+    def evidence(self, found: CandidateSet, value: str) -> Evidence:
+        """What decided for `value`: the model where it alone would have chosen it, else the statistics."""
+        return explain(found, value, self.calibration, self.relation, self.canonical, self.options.min_confidence)
+
+    def _is_wrong(self, example: CellExample) -> bool:
+        return (self.observed.value(example.cell) or "") != (example.value or "")
+
+    def _from_example(self, example: CellExample) -> Repair:
+        """The repair that the caller knows; where only detection is asked for, its flag."""
+        observed = self.observed.value(example.cell)
+        evidence = Evidence("example", (), "the value that came with the request")
+        if self.options.detect_only:
+            return Repair(example.cell, observed, 1.0, Outcome.ABSTAINED, evidence)
+        return Repair(example.cell, observed, 1.0, Outcome.REPAIRED, evidence, example.value or "", 1.0)
+
+
+def explain(
+    found: CandidateSet,
+    value: str,
+    calibration: Calibration,
+    relation: Relation,
+    canonical: Canonical,
+    min_confidence: float,
+) -> Evidence:
+    """The evidence that decided for a candidate value.
+
+    The model is named where its scores alone, without any statistic, make the value both the best
+    candidate and likely enough. Otherwise the statistic that supports it is named.
+    """
+    supporters = [tuple_id for vote in found.votes if vote.value == value for tuple_id in vote.tuple_ids]
+    supporters += [tuple_id for tuple_id in found.context.get(value, ()) if tuple_id not in supporters]
+    tuple_ids = tuple(canonical.tuple_ids[tuple_id] for tuple_id in supporters[:5])
+    alone = calibrated(calibration, "repair" if found.asked.task == "repair" else "fill", found.features, False)
+    place = found.values.index(value)
+    if alone[place] >= min_confidence and alone[place] == alone.max():
+        return Evidence("model", tuple_ids, "the model's own first choice, without column statistics")
+    for vote in found.votes:
+        if vote.value == value:
+            names = ", ".join(repr(relation.attributes[attribute]) for attribute in vote.determinants[:3])
+            return Evidence("dependency", tuple_ids, f"rows that agree on {names} hold this value")
+    if value in found.similar:
+        return Evidence("similar_value", tuple_ids, "a more frequent value of the column, close to this one")
+    if value in found.context:
+        return Evidence("context", tuple_ids, "a similar row holds this value")
+    return Evidence("model", tuple_ids, "written by the model; column statistics raised its confidence")
+
+
+def _limit_error_rate(repairs: list[Repair], max_error_rate: float | None) -> list[Repair]:
+    """Keep the surest repairs while at most the given share of them is expected to be wrong."""
+    if max_error_rate is None:
+        return repairs
+    surest = sorted(
+        (number for number, repair in enumerate(repairs) if repair.outcome is Outcome.REPAIRED),
+        key=lambda number: (-(repairs[number].confidence or 0.0), number),
+    )
+    expected, kept = 0.0, 0
+    for rank, number in enumerate(surest, start=1):
+        expected += 1.0 - (repairs[number].confidence or 0.0)
+        if expected <= max_error_rate * rank:
+            kept = rank
+    limited = list(repairs)
+    for number in surest[kept:]:
+        limited[number] = replace(repairs[number], outcome=Outcome.ABSTAINED, repair=None, confidence=None)
+    return limited
+
+
+def _with_examples(relation: Relation, options: CleaningOptions) -> Relation:
+    """The relation with the values that the caller knows, so that they serve as evidence for the rest."""
+    if not options.examples:
+        return relation
+    rows = [list(values) for values in relation.tuples]
+    for example in options.examples:
+        rows[example.cell.tuple_id][example.cell.attribute] = example.value
+    return Relation.of(relation.attributes, rows, relation.name)
+
+
+def _check(relation: Relation, options: CleaningOptions) -> None:
+    """Refuse options that do not fit the relation."""
+    width = len(relation.attributes)
+    for attribute in options.attributes or ():
+        if not 0 <= attribute < width:
+            raise OptionError(f"column {attribute} is outside the table's {width} columns", field="columns")
+    if not 0.0 <= options.min_confidence <= 1.0:
+        raise OptionError(f"min_confidence {options.min_confidence} is outside 0 to 1", field="min_confidence")
+    if options.max_error_rate is not None and not 0.0 <= options.max_error_rate <= 1.0:
+        raise OptionError(f"max_error_rate {options.max_error_rate} is outside 0 to 1", field="max_error_rate")
+    if options.max_candidates < 1:
+        raise OptionError(f"max_candidates {options.max_candidates} is below 1", field="max_candidates")
+    known: set[Cell] = set()
+    for example in options.examples:
+        cell = example.cell
+        message = "two examples for one cell" if cell in known else None
+        if not (0 <= cell.tuple_id < len(relation) and 0 <= cell.attribute < width):
+            message = "an example is outside the table"
+        if message is not None:
+            raise OptionError(message, tuple_id=cell.tuple_id, attribute=cell.attribute, field="examples")
+        known.add(cell)
+    for rule in options.rules:
+        _check_rule(rule, width)
+
+
+def _check_rule(rule: FunctionalDependency | PatternRule | DomainRule, width: int) -> None:
+    named = (*rule.determinants, rule.dependent) if isinstance(rule, FunctionalDependency) else (rule.attribute,)
+    if any(not 0 <= attribute < width for attribute in named):
+        raise OptionError(f"a rule names a column outside the table's {width} columns", field="rules")
+    if isinstance(rule, FunctionalDependency) and (not rule.determinants or rule.dependent in rule.determinants):
+        raise OptionError("a dependency needs determinants, and the dependent cannot be one", field="rules")
+    if isinstance(rule, PatternRule):
+        if len(rule.regex) > MAX_PATTERN_CHARACTERS:
+            raise OptionError(f"a pattern is longer than {MAX_PATTERN_CHARACTERS} characters", field="rules")
+        try:
+            re.compile(rule.regex)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise OptionError(f"a pattern is no regular expression: {error}", field="rules") from error

@@ -1,0 +1,281 @@
+"""Approximate functional dependencies, and the votes that tuples give each other by them.
+
+Tuples that agree on a determinant vote for the value of the dependent attribute, each tuple left out of
+its own poll. How strong a dependency is, is how often such polls agree beyond what the dependent's own
+frequencies would give: a near-constant attribute is determined by nothing. Weights and shares are
+rounded to multiples of 2**-20, so that sums of them are exact and no order of tuples or attributes matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.inference.columns import MISSING, Column, Floats, Ints, exact
+from model.tuples import FunctionalDependency
+
+MAX_DETERMINANTS = 8
+"""Only this many of the strongest dependencies vote on an attribute; given rules always do."""
+
+MAX_VALUES = 8
+"""Only the most frequent values of a group are voted for; the observed one always counts."""
+
+BEST_KEPT = 5
+"""Voted values kept for each cell."""
+
+_MIN_STRENGTH = 0.05
+_PRIOR_TUPLES = 4.0
+_SHARPNESS = 2
+_POLL_PRIOR = 8.0
+_MIN_REPEATED_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Determinants that predict a dependent, with the contingency of their values.
+
+    Attributes:
+        strength: agreement above chance, 0…1; 1 for a rule that the caller gave.
+        weight: what a poll by this dependency counts.
+        groups: for each tuple the code of its determinant value, MISSING where a part is missing.
+        starts: where the entries of each group begin, (groups + 1,).
+        values, counts: entries, sorted by group, then falling count, then value code.
+    """
+
+    determinants: tuple[int, ...]
+    dependent: int
+    strength: float
+    weight: float
+    groups: Ints
+    starts: Ints
+    values: Ints
+    counts: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """The polls about one attribute, one row a tuple.
+
+    Attributes:
+        values: codes of the most voted values, best first, MISSING beyond them, int32 (tuples, BEST_KEPT).
+        shares: their share of all votes, float64 (tuples, BEST_KEPT).
+        supports: weighted number of tuples that hold them, float64 (tuples, BEST_KEPT).
+        observed: share of the observed value, float64 (tuples,).
+        strength: strength of the strongest dependency that voted, 0 where none did, float64 (tuples,).
+        voters: number of dependencies that voted, int64 (tuples,).
+    """
+
+    values: Ints
+    shares: Floats
+    supports: Floats
+    observed: Floats
+    strength: Floats
+    voters: Ints
+
+
+def find_dependencies(
+    columns: Sequence[Column], rank: Sequence[int], rules: Sequence[FunctionalDependency] = ()
+) -> list[list[Dependency]]:
+    """For each attribute the dependencies that may vote on it: rules first, then the strongest found.
+
+    Args:
+        columns: all attributes of one relation.
+        rank: a canonical place for each attribute, which decides between equal strengths.
+        rules: dependencies that are given, of strength 1.
+    """
+    found: list[list[Dependency]] = []
+    usable = [place for place, column in enumerate(columns) if _can_determine(column)]
+    for dependent, column in enumerate(columns):
+        given = [rule for rule in rules if rule.dependent == dependent]
+        dependencies = [
+            _given(columns, rule) for rule in sorted(given, key=lambda rule: sorted(rank[a] for a in rule.determinants))
+        ]
+        named = {dependency.determinants for dependency in dependencies}
+        learned: list[tuple[float, int, int]] = []
+        if column.repeated:
+            for place in usable:
+                if place != dependent and (place,) not in named:
+                    strength = _strength(columns[place], column)
+                    if strength >= _MIN_STRENGTH:
+                        learned.append((-strength, rank[place], place))
+        for negative, _, place in sorted(learned)[:MAX_DETERMINANTS]:
+            strength = -negative
+            weight = float(exact(strength**_SHARPNESS))
+            groups = columns[place].codes.astype(np.int64)
+            dependencies.append(_dependency((place,), dependent, groups, column, strength, weight))
+        found.append(dependencies)
+    return found
+
+
+def poll(dependencies: Sequence[Dependency], column: Column) -> Votes:
+    """Let every tuple's companions vote on its value of one attribute."""
+    count = len(column)
+    codes = column.codes.astype(np.int64)
+    keys: list[Ints] = []
+    parts: list[tuple[Floats, Floats]] = []
+    total, observed, strength = np.zeros(count), np.zeros(count), np.zeros(count)
+    voters = np.zeros(count, dtype=np.int64)
+    for dependency in dependencies:
+        ballots = _ballots(dependency, codes)
+        total += ballots.weights
+        observed += ballots.observed
+        voters += ballots.weights > 0
+        np.maximum(strength, np.where(ballots.weights > 0, dependency.strength, 0.0), out=strength)
+        keys.append(ballots.rows * max(1, len(column.distinct)) + ballots.values)
+        parts.append((ballots.shares, ballots.supports))
+    safe = np.where(total > 0, total, 1.0)
+    values, shares, supports = _rank(keys, parts, count, max(1, len(column.distinct)))
+    return Votes(values, shares / safe[:, None], supports, observed / safe, strength, voters)
+
+
+def supporters(
+    dependencies: Sequence[Dependency], column: Column, tuple_id: int, value: str
+) -> tuple[list[int], list[int]]:
+    """Who speaks for a value: attributes of the dependencies that do, strongest first, and the agreeing tuples."""
+    code = column.code_of.get(value, MISSING)
+    attributes: dict[int, None] = {}
+    tuple_ids: dict[int, None] = {}
+    for dependency in sorted(dependencies, key=lambda one: -one.weight):
+        group = dependency.groups[tuple_id]
+        if group == MISSING:
+            continue
+        agree = np.nonzero((dependency.groups == group) & (column.codes == code))[0]
+        others = [int(one) for one in agree if one != tuple_id]
+        if others:
+            attributes.update(dict.fromkeys(dependency.determinants))
+            tuple_ids.update(dict.fromkeys(others))
+    return list(attributes), list(tuple_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ballots:
+    """What one dependency says: entries (row, value, share, support), and per tuple its weight and observed share."""
+
+    rows: Ints
+    values: Ints
+    shares: Floats
+    supports: Floats
+    weights: Floats
+    observed: Floats
+
+
+def _can_determine(column: Column) -> bool:
+    return len(column.distinct) > 1 and column.repeated >= max(2.0, _MIN_REPEATED_SHARE * column.present)
+
+
+def _contingency(groups: Ints, column: Column) -> tuple[Ints, Ints, Ints]:
+    """Entries (group, value, count) over tuples where both are present, sorted by group and value."""
+    both = (groups >= 0) & (column.codes >= 0)
+    width = max(1, len(column.distinct))
+    keys = np.sort(groups[both] * width + column.codes[both])
+    if not len(keys):
+        empty = np.zeros(0, dtype=np.int64)
+        return empty, empty, empty
+    first = np.nonzero(np.concatenate(([True], keys[1:] != keys[:-1])))[0]
+    counts = np.diff(np.append(first, len(keys)))
+    return keys[first] // width, keys[first] % width, counts
+
+
+def _strength(determinant: Column, dependent: Column) -> float:
+    """Leave-one-out agreement within groups, above the agreement that the dependent's frequencies give by chance."""
+    groups, values, counts = _contingency(determinant.codes.astype(np.int64), dependent)
+    sizes = np.bincount(groups, weights=counts, minlength=len(determinant.distinct))[groups] if len(groups) else counts
+    use = sizes > 1
+    polled = float(counts[use].sum())
+    if polled == 0.0:
+        return 0.0
+    agreed = float((counts[use] * (counts[use] - 1) / (sizes[use] - 1)).sum())
+    frequency = (dependent.counts - 1) / max(1, dependent.present - 1)
+    chance = float((counts[use] * frequency[values[use]]).sum()) / polled
+    if chance >= 1.0:
+        return 0.0
+    agreement = (agreed + _PRIOR_TUPLES * chance) / (polled + _PRIOR_TUPLES)
+    return float(exact(max(0.0, (agreement - chance) / (1.0 - chance))))
+
+
+def _dependency(
+    determinants: tuple[int, ...], dependent: int, groups: Ints, column: Column, strength: float, weight: float
+) -> Dependency:
+    owner, values, counts = _contingency(groups, column)
+    order = np.lexsort((values, -counts, owner))
+    size = int(groups.max()) + 1 if len(groups) else 0
+    starts = np.searchsorted(owner, np.arange(size + 1))
+    return Dependency(
+        determinants, dependent, strength, weight, groups, starts.astype(np.int64), values[order], counts[order]
+    )
+
+
+def _given(columns: Sequence[Column], rule: FunctionalDependency) -> Dependency:
+    """A dependency that the caller states; its groups are tuples that agree on all determinants."""
+    parts = np.stack([columns[place].codes for place in rule.determinants], axis=1).astype(np.int64)
+    present = (parts >= 0).all(axis=1)
+    groups = np.full(len(parts), MISSING, dtype=np.int64)
+    if present.any():
+        groups[present] = np.unique(parts[present], axis=0, return_inverse=True)[1].reshape(-1)
+    return _dependency(rule.determinants, rule.dependent, groups, columns[rule.dependent], 1.0, 1.0)
+
+
+def _ballots(dependency: Dependency, codes: Ints) -> _Ballots:
+    rows = np.nonzero(dependency.groups >= 0)[0]
+    groups = dependency.groups[rows]
+    starts, ends = dependency.starts[groups], dependency.starts[groups + 1]
+    cumulated = np.concatenate(([0], np.cumsum(dependency.counts)))
+    sizes = cumulated[ends] - cumulated[starts]
+    own = codes[rows]
+    voters = sizes - (own >= 0)
+    weights = exact(dependency.weight * voters / (voters + _POLL_PRIOR))
+    polled = voters > 0
+    rows, starts, ends, own = rows[polled], starts[polled], ends[polled], own[polled]
+    voters, weights = voters[polled], weights[polled]
+    lengths = np.minimum(ends - starts, MAX_VALUES)
+    entry_row = np.repeat(np.arange(len(rows)), lengths)
+    offset = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    place = starts[entry_row] + offset
+    values = dependency.values[place]
+    others = dependency.counts[place] - (values == own[entry_row])
+    shares = exact(weights[entry_row] * others / voters[entry_row])
+    supports = exact(dependency.weight * others)
+    total = np.zeros(len(codes))
+    total[rows] = weights
+    observed = np.zeros(len(codes))
+    observed[rows] = exact(weights * _own_counts(dependency, rows, own) / voters)
+    use = others > 0
+    return _Ballots(rows[entry_row][use], values[use], shares[use], supports[use], total, observed)
+
+
+def _own_counts(dependency: Dependency, rows: Ints, own: Ints) -> Ints:
+    """How many other tuples of the group hold each row's own value."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    width = int(max(dependency.values.max(initial=0), own.max(initial=0))) + 1
+    owner = np.repeat(np.arange(len(dependency.starts) - 1), np.diff(dependency.starts))
+    keys = owner * width + dependency.values
+    order = np.argsort(keys, kind="stable")
+    wanted = dependency.groups[rows] * width + np.maximum(own, 0)
+    place = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+    counts = np.where((keys[order][place] == wanted) & (own >= 0), dependency.counts[order][place] - 1, 0)
+    return counts.astype(np.int64)
+
+
+def _rank(
+    keys: Sequence[Ints], parts: Sequence[tuple[Floats, Floats]], count: int, width: int
+) -> tuple[Ints, Floats, Floats]:
+    """Add up entries of the same row and value, and keep the best of each row."""
+    values = np.full((count, BEST_KEPT), MISSING, dtype=np.int32)
+    shares, supports = np.zeros((count, BEST_KEPT)), np.zeros((count, BEST_KEPT))
+    if not keys or not sum(len(one) for one in keys):
+        return values.astype(np.int64), shares, supports
+    unique, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+    share = np.bincount(inverse, weights=np.concatenate([part[0] for part in parts]))
+    support = np.bincount(inverse, weights=np.concatenate([part[1] for part in parts]))
+    rows, codes = unique // width, unique % width
+    order = np.lexsort((codes, -support, -share, rows))
+    rows, codes, share, support = rows[order], codes[order], share[order], support[order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    use = rank < BEST_KEPT
+    values[rows[use], rank[use]] = codes[use]
+    shares[rows[use], rank[use]] = share[use]
+    supports[rows[use], rank[use]] = support[use]
+    return values.astype(np.int64), shares, supports

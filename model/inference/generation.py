@@ -1,0 +1,333 @@
+"""Answers of the decoder: beam search with a cache, prefixes kept byte for byte, candidates scored.
+
+All queries of all tuples of a batch are written at once: a tuple has `MAX_QUERIES` queries of `BEAMS`
+slots, whether they are used or not, so that shapes do not depend on the company. Candidates that come
+from the table and those that the beams wrote are then scored together, by the mean log-probability of
+their tokens.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.architecture import DecoderBatch, DecoderCache, EncoderBatch
+from model.checkpoint import Checkpoint
+from model.dataset import TASKS
+from model.tokenizer import SpecialToken, TupleTokenizer
+
+MAX_QUERIES = 4
+BEAMS = 3
+_SCORE_LENGTH = 192
+_TARGET_CHUNK = 256
+_UNWRITABLE = tuple(token for token in SpecialToken if token not in (SpecialToken.NULL, SpecialToken.END))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerQuery:
+    """One question to the decoder.
+
+    Attributes:
+        task: `fill`, `repair` or `name`.
+        column_id: the column id of the attribute that is asked about.
+        candidates: values to be scored beside what the decoder writes; "" is a missing value.
+        prefix: what the written values must start with.
+        write: False leaves the beams out and scores candidates alone.
+    """
+
+    task: str
+    column_id: int
+    candidates: tuple[str, ...] = ()
+    prefix: str = ""
+    write: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredValue:
+    """A value with the log-probability of its tokens, their number, and whether the decoder wrote it."""
+
+    value: str
+    log_probability: float
+    tokens: int
+    written: bool
+
+    @property
+    def mean_log_probability(self) -> float:
+        """Length-normalized likelihood."""
+        return self.log_probability / self.tokens
+
+
+def answer_queries(
+    checkpoint: Checkpoint, states: Tensor, batch: EncoderBatch, queries: Sequence[Sequence[AnswerQuery]]
+) -> list[list[list[ScoredValue]]]:
+    """Answer the queries of the first `len(queries)` rows of a batch.
+
+    Returns:
+        For each row and query, written and given values without duplicates, most likely first.
+    """
+    cross = checkpoint.denoiser.decoder.cross(states)
+    written = _BeamSearch(checkpoint, states, batch, cross, queries).run()
+    values: list[list[dict[str, bool]]] = []
+    for row, row_queries in enumerate(queries):
+        values.append([])
+        for number, query in enumerate(row_queries):
+            known = dict.fromkeys(written[row][number], True) if query.write else {}
+            values[row].append(known | {value: False for value in query.candidates if value not in known})
+    return _score(checkpoint, states, batch, cross, queries, values)
+
+
+class _Prefix:
+    """Which tokens may come next while a prefix is still being written."""
+
+    def __init__(self, tokenizer: TupleTokenizer) -> None:
+        tokens = [(tokenizer.token_bytes(number), number) for number in range(tokenizer.vocabulary_size)]
+        self._sorted = sorted((text, number) for text, number in tokens if text)
+        self._texts = [text for text, _ in self._sorted]
+        self._ids = {text: number for text, number in self._sorted}
+
+    def allowed(self, rest: bytes) -> list[int]:
+        """Tokens that begin with `rest` or are a beginning of it."""
+        shorter = [self._ids[rest[:length]] for length in range(1, min(len(rest), 64)) if rest[:length] in self._ids]
+        start = bisect_left(self._texts, rest)
+        longer = []
+        while start < len(self._texts) and self._texts[start].startswith(rest):
+            longer.append(self._sorted[start][1])
+            start += 1
+        return shorter + longer
+
+
+class _BeamSearch:
+    """Beam search over all queries of a batch; slots are (row, query, beam) in that order."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        states: Tensor,
+        batch: EncoderBatch,
+        cross: list[tuple[Tensor, Tensor]],
+        queries: Sequence[Sequence[AnswerQuery]],
+    ) -> None:
+        self.denoiser = checkpoint.denoiser
+        self.tokenizer = checkpoint.serializer.tokenizer
+        self.config = checkpoint.config
+        self.batch = batch
+        self.copy_keys = self.denoiser.copy_keys(states, batch)
+        self.cache = DecoderCache(cross, [])
+        self.queries = queries
+        rows, slots = batch.ids.shape[0], MAX_QUERIES * BEAMS
+        self.ids = np.full((rows, slots), int(SpecialToken.FILL), dtype=np.int64)
+        self.columns = np.zeros((rows, slots), dtype=np.int64)
+        self.scores = np.full((rows, MAX_QUERIES, BEAMS), -np.inf)
+        self.history: list[list[list[list[int]]]] = []
+        self.done: list[list[list[tuple[float, list[int]]]]] = []
+        self.open: set[tuple[int, int]] = set()
+        for row, row_queries in enumerate(queries):
+            self.history.append([[[] for _ in range(BEAMS)] for _ in row_queries])
+            self.done.append([[] for _ in row_queries])
+            for number, query in enumerate(row_queries):
+                place = slice(number * BEAMS, (number + 1) * BEAMS)
+                self.ids[row, place] = TASKS[query.task]
+                self.columns[row, place] = query.column_id
+                self.scores[row, number, 0] = 0.0
+                if query.write:
+                    self.open.add((row, number))
+        constrained = any(query.prefix for row_queries in queries for query in row_queries)
+        self.prefix = _Prefix(self.tokenizer) if constrained else None
+
+    def run(self) -> list[list[list[str]]]:
+        """Written values of each row and query, best first."""
+        for step in range(self.config.max_value_tokens + 1):
+            if not self.open:
+                break
+            self._advance(self._next(step))
+        return [
+            [self._texts(row, number) for number in range(len(row_queries))]
+            for row, row_queries in enumerate(self.queries)
+        ]
+
+    def _next(self, step: int) -> Tensor:
+        """Log-probabilities of the next tokens, (rows, slots, vocabulary)."""
+        ids, columns = torch.from_numpy(self.ids), torch.from_numpy(self.columns)
+        positions = torch.full_like(ids, self.config.value_position + step)
+        embedded = self.denoiser.embed_answers(ids, positions, columns)
+        hidden = self.denoiser.decoder.step(embedded, self.cache, self.batch.keep[:, None, None, :])
+        logits = self.denoiser.next_token_log_probabilities(hidden, self.copy_keys, self.batch)
+        logits[..., list(_UNWRITABLE)] = float("-inf")
+        logits[..., self.tokenizer.vocabulary_size :] = float("-inf")  # a small corpus may have filled fewer rows
+        if step:
+            logits[..., int(SpecialToken.NULL)] = float("-inf")
+        return logits
+
+    def _advance(self, logits: Tensor) -> None:
+        """Extend each open query by its best tokens; ended hypotheses move to `done`."""
+        top = torch.topk(logits, 2 * BEAMS, dim=-1)
+        values, tokens = top.values.double().numpy(), top.indices.numpy()
+        order = np.arange(self.ids.size)
+        for row, number in sorted(self.open):
+            first = number * BEAMS
+            if self.prefix is not None and self.queries[row][number].prefix:
+                options = self._constrained(row, number, logits[row, first : first + BEAMS])
+            else:
+                options = [
+                    (float(self.scores[row, number, beam] + values[row, first + beam, rank]), beam, int(token))
+                    for beam in range(BEAMS)
+                    if np.isfinite(self.scores[row, number, beam])
+                    for rank, token in enumerate(tokens[row, first + beam])
+                ]
+            self._extend(row, number, sorted(options, key=lambda option: (-option[0], option[1], option[2])), order)
+        self.cache.reorder(torch.from_numpy(order))
+
+    def _constrained(self, row: int, number: int, logits: Tensor) -> list[tuple[float, int, int]]:
+        """Options that keep to the query's prefix."""
+        assert self.prefix is not None
+        wanted = self.queries[row][number].prefix.encode("utf-8", "surrogatepass")
+        options = []
+        for beam in range(BEAMS):
+            score = float(self.scores[row, number, beam])
+            if not np.isfinite(score):
+                continue
+            length = sum(len(self.tokenizer.token_bytes(token)) for token in self.history[row][number][beam])
+            if length < len(wanted):
+                allowed = torch.tensor(self.prefix.allowed(wanted[length:]))
+            else:
+                allowed = torch.topk(logits[beam], 2 * BEAMS).indices
+            best = torch.topk(logits[beam][allowed], min(2 * BEAMS, len(allowed)))
+            options += [
+                (score + float(value), beam, int(allowed[place]))
+                for value, place in zip(best.values, best.indices, strict=True)
+            ]
+        return options
+
+    def _extend(self, row: int, number: int, options: list[tuple[float, int, int]], order: np.ndarray) -> None:
+        old, first = self.history[row][number], number * BEAMS
+        base = row * MAX_QUERIES * BEAMS + first
+        histories: list[list[int]] = []
+        scores = np.full(BEAMS, -np.inf)
+        for score, beam, token in options:
+            if not np.isfinite(score):
+                continue
+            if token == SpecialToken.END:
+                self.done[row][number].append((score / (len(old[beam]) + 1), old[beam]))
+                continue
+            place = len(histories)
+            histories.append([*old[beam], token])
+            scores[place] = score
+            order[base + place] = base + beam
+            self.ids[row, first + place] = token
+            if len(histories) == BEAMS:
+                break
+        self.history[row][number] = histories + [[] for _ in range(BEAMS - len(histories))]
+        self.scores[row, number] = scores
+        if not histories or self._settled(row, number, scores[0], len(histories[0])):
+            self.open.discard((row, number))
+
+    def _settled(self, row: int, number: int, best: float, length: int) -> bool:
+        """Enough ended hypotheses, and no open one can still beat them by its mean log-probability."""
+        done = sorted((score for score, _ in self.done[row][number]), reverse=True)
+        return len(done) >= BEAMS and best / (length + 1) < done[BEAMS - 1]
+
+    def _texts(self, row: int, number: int) -> list[str]:
+        """Texts of the ended hypotheses, best first; bytes that are no text are no value."""
+        ended = sorted(self.done[row][number], key=lambda one: (-one[0], one[1]))[:BEAMS]
+        prefix = self.queries[row][number].prefix
+        start = len(prefix.encode("utf-8", "surrogatepass"))
+        texts = []
+        for _, ids in ended:
+            written = b"".join(self.tokenizer.token_bytes(token) for token in ids)
+            try:
+                texts.append(prefix + written[start:].decode("utf-8"))
+            except UnicodeDecodeError:
+                continue
+        return list(dict.fromkeys(texts))
+
+
+def _score(
+    checkpoint: Checkpoint,
+    states: Tensor,
+    batch: EncoderBatch,
+    cross: list[tuple[Tensor, Tensor]],
+    queries: Sequence[Sequence[AnswerQuery]],
+    values: Sequence[Sequence[dict[str, bool]]],
+) -> list[list[list[ScoredValue]]]:
+    """Log-probabilities of all values, packed behind one another in rounds of one shape."""
+    packs = [
+        _pack(checkpoint, row_queries, row_values) for row_queries, row_values in zip(queries, values, strict=True)
+    ]
+    results: list[list[list[ScoredValue]]] = [[[] for _ in row_queries] for row_queries in queries]
+    for turn in range(max((len(pack) for pack in packs), default=0)):
+        chosen = {row: pack[turn] for row, pack in enumerate(packs) if turn < len(pack)}
+        sums = _score_round(checkpoint, states, batch, cross, queries, chosen)
+        for row, pack in chosen.items():
+            for place, (number, value, ids) in enumerate(pack):
+                scored = ScoredValue(value, sums[row, place], len(ids), values[row][number][value])
+                results[row][number].append(scored)
+    for row_results in results:
+        for scored_values in row_results:
+            scored_values.sort(key=lambda one: (-one.mean_log_probability, one.value))
+    return results
+
+
+_Pack = list[tuple[int, str, list[int]]]
+
+
+def _pack(checkpoint: Checkpoint, queries: Sequence[AnswerQuery], values: Sequence[dict[str, bool]]) -> list[_Pack]:
+    """(query number, value, ids) in groups of at most `_SCORE_LENGTH` tokens."""
+    packs: list[_Pack] = [[]]
+    length = 0
+    for number in range(len(queries)):
+        for value in values[number]:
+            ids = _score_ids(checkpoint, value)
+            if length + len(ids) > _SCORE_LENGTH:
+                packs.append([])
+                length = 0
+            packs[-1].append((number, value, ids))
+            length += len(ids)
+    return packs if packs[0] else []
+
+
+def _score_ids(checkpoint: Checkpoint, value: str) -> list[int]:
+    """Tokens that a value is scored by: all of it and its end, or its beginning where it is too long to write."""
+    ids = checkpoint.serializer.answer_ids(value)
+    limit = checkpoint.config.max_value_tokens
+    return ids if ids is not None else list(checkpoint.serializer.tokenizer.encode(value[: limit * 24])[:limit])
+
+
+def _score_round(
+    checkpoint: Checkpoint,
+    states: Tensor,
+    batch: EncoderBatch,
+    cross: list[tuple[Tensor, Tensor]],
+    queries: Sequence[Sequence[AnswerQuery]],
+    chosen: dict[int, _Pack],
+) -> dict[tuple[int, int], float]:
+    """Sums of token log-probabilities by (row, place in the pack)."""
+    answers = np.zeros((4, batch.ids.shape[0], _SCORE_LENGTH), dtype=np.int64)
+    asked: list[tuple[int, int, int, int]] = []  # row, index, token, place
+    start_position = checkpoint.config.value_position
+    for row, pack in chosen.items():
+        start = 0
+        for place, (number, _, ids) in enumerate(pack):
+            query, end = queries[row][number], start + len(ids)
+            answers[0, row, start:end] = [TASKS[query.task], *ids[:-1]]
+            answers[1, row, start:end] = np.arange(start_position, start_position + len(ids))
+            answers[2, row, start:end] = query.column_id
+            answers[3, row, start:end] = place + 1
+            asked += [(row, start + step, token, place) for step, token in enumerate(ids)]
+            start = end
+    packed = DecoderBatch(*torch.from_numpy(answers))
+    embedded = checkpoint.denoiser.embed_answers(packed.ids, packed.positions, packed.columns)
+    hidden = checkpoint.denoiser.decoder(embedded, packed.self_mask(), cross, batch.keep[:, None, None, :])
+    table = np.asarray(asked, dtype=np.int64)
+    sums: dict[tuple[int, int], float] = {}
+    for start in range(0, len(table), _TARGET_CHUNK):
+        part = table[np.arange(start, start + _TARGET_CHUNK) % len(table)]
+        rows, index, tokens, _ = (torch.from_numpy(np.ascontiguousarray(column)) for column in part.T)
+        scores = checkpoint.denoiser.token_log_probabilities(states, batch, hidden, rows, index, tokens).tolist()
+        for (row, _, _, place), score in zip(asked[start : start + _TARGET_CHUNK], scores, strict=False):
+            sums[row, place] = sums.get((row, place), 0.0) + score
+    return sums

@@ -1,0 +1,203 @@
+"""`python -m model.pretraining`: from a corpus folder to a checkpoint, on CPU or GPU alike.
+
+    python -m model.pretraining --corpus DIR --run DIR --output DIR --steps 4000
+
+The run folder holds tokenizer and resume point; the same command goes on where it stopped. Validation is
+on `valid.jsonl.zst`, whose repositories the training shards do not touch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.architecture import TupleDenoiser
+from model.checkpoint import save_checkpoint
+from model.config import CorruptionConfig, ModelConfig, TrainingConfig
+from model.corpus import CorpusTable, corpus_folder, read_tables
+from model.dataset import TASKS, ExampleFactory, TrainingBatch, make_chunk
+from model.serialization import TupleSerializer
+from model.tokenizer import TupleTokenizer
+from model.training import Trainer
+from model.warm_start import warm_start
+
+logger = logging.getLogger(__name__)
+
+TRAINING_SHARDS = ("train-00.jsonl.zst", "train-01.jsonl.zst")
+VALIDATION_SHARD = "valid.jsonl.zst"
+
+
+def train_tokenizer(corpus: Path, vocabulary_size: int) -> TupleTokenizer:
+    """BPE over names and distinct values of the training shards, 60 rows a table."""
+
+    def texts() -> Iterator[str]:
+        for shard in TRAINING_SHARDS:
+            for table in read_tables(corpus / shard, max_rows=60):
+                yield from table.relation.attributes
+                for attribute in range(len(table.relation.attributes)):
+                    yield from (value[:400] for value in sorted({v for v in table.relation.column(attribute) if v}))
+
+    return TupleTokenizer.train(texts(), vocabulary_size)
+
+
+def read_training_tables(corpus: Path, max_rows: int) -> list[CorpusTable]:
+    """Tables of the training shards, each cut to `max_rows`."""
+    return [table for shard in TRAINING_SHARDS for table in read_tables(corpus / shard, max_rows)]
+
+
+@torch.no_grad()
+def validate(denoiser: TupleDenoiser, factory: ExampleFactory, chunks: int = 4) -> dict[str, float]:
+    """Loss per answer token, detection average precision and best F1, exact match of teacher-forced answers by task."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    denoiser.eval()
+    device = next(denoiser.parameters()).device
+    scores, wrong, hits = [], [], {task: [0, 0] for task in TASKS}
+    losses: dict[str, list[float]] = {task: [] for task in TASKS}
+    for batch in (batch for chunk in range(chunks) for batch in make_chunk(factory, 900_000_000 + chunk)):
+        with torch.autocast(device.type, torch.bfloat16):
+            logits, correct, negative = _judge(denoiser, batch.to(device))
+        scores.append(logits)
+        wrong.append(batch.cell_wrong.numpy())
+        for number, task in enumerate(TASKS):
+            losses[task] += negative[batch.target_task.numpy() == number].tolist()
+        for task, right in correct:
+            hits[task][0] += right
+            hits[task][1] += 1
+    denoiser.train()
+    all_scores, all_wrong = np.concatenate(scores), np.concatenate(wrong)
+    precision, recall, _ = precision_recall_curve(all_wrong, all_scores)
+    report = {
+        "detection_average_precision": float(average_precision_score(all_wrong, all_scores)),
+        "detection_best_f1": float((2 * precision * recall / (precision + recall + 1e-9)).max()),
+    }
+    report |= {f"{task}_loss": sum(values) / max(1, len(values)) for task, values in losses.items()}
+    report |= {f"{task}_exact_match": right / max(1, total) for task, (right, total) in hits.items()}
+    return {name: round(value, 4) for name, value in report.items()}
+
+
+def _judge(denoiser: TupleDenoiser, batch: TrainingBatch) -> tuple[np.ndarray, list[tuple[str, bool]], np.ndarray]:
+    """Detection logits, for each query whether every next token is the most likely one, and each token's loss."""
+    states = denoiser.encode(batch.encoder)
+    logits = denoiser.detect(states, batch.cell_example, batch.cell_index).cpu().numpy()
+    hidden = denoiser.decode(states, batch.encoder, batch.answers)
+    copy_keys = denoiser.copy_keys(states, batch.encoder)
+    likelihoods = denoiser.next_token_log_probabilities(hidden, copy_keys, batch.encoder)
+    likelihoods = likelihoods[batch.target_example, batch.target_index]  # (targets, vocabulary)
+    negative = -likelihoods.gather(1, batch.target_id[:, None]).squeeze(1).cpu().numpy()
+    right = likelihoods.argmax(-1) == batch.target_id
+    segment = batch.answers.segments[batch.target_example, batch.target_index]
+    answers: dict[tuple[int, int], tuple[str, bool]] = {}
+    tasks = list(TASKS)
+    columns = (batch.target_example, segment, batch.target_task, right)
+    for example, number, task, good in zip(*(column.tolist() for column in columns), strict=True):
+        _, before = answers.get((example, number), ("", True))
+        answers[example, number] = (tasks[task], before and bool(good))
+    return logits, list(answers.values()), negative
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; gives 0."""
+    options = _parse(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    training = TrainingConfig(**{field.name: getattr(options, field.name) for field in fields(TrainingConfig)})
+    corpus, run = corpus_folder(options.corpus), Path(options.run)
+    run.mkdir(parents=True, exist_ok=True)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    config = ModelConfig(encoder_layers=options.encoder_layers, decoder_layers=options.decoder_layers)
+    tokenizer = _tokenizer(run / "tokenizer.json", corpus, config.vocabulary_size)
+    serializer = TupleSerializer(tokenizer, config)
+    torch.manual_seed(training.seed)
+    denoiser = TupleDenoiser(config)
+    if options.initialization == "minilm":
+        warm_start(denoiser, tokenizer)
+    began = time.monotonic()
+    tables = read_training_tables(corpus, options.max_rows)
+    valid = list(read_tables(corpus / VALIDATION_SHARD, options.max_rows))
+    logger.info(
+        "read %d training and %d validation tables in %.0f s", len(tables), len(valid), time.monotonic() - began
+    )
+    corruption = CorruptionConfig()
+    trainer = Trainer(denoiser, ExampleFactory(tables, serializer, training, corruption), run, device, options.workers)
+    if trainer.resume():
+        logger.info("resumed at step %d", trainer.position.step)
+    with (run / "log.jsonl").open("a", encoding="utf-8") as log:
+
+        def write(record: dict[str, object]) -> None:
+            log.write(json.dumps(record) + "\n")
+            log.flush()
+            logger.info("%s", record)
+
+        trainer.run(options.max_seconds, write)
+        metrics = validate(denoiser, ExampleFactory(valid, serializer, training, corruption), options.validation_chunks)
+        write({"validation": metrics, "step": trainer.position.step})
+    card = _card(options, training, trainer, metrics)
+    save_checkpoint(options.output, denoiser, tokenizer, card)
+    return 0
+
+
+def _tokenizer(path: Path, corpus: Path, vocabulary_size: int) -> TupleTokenizer:
+    if not path.exists():
+        train_tokenizer(corpus, vocabulary_size).save(path)
+    return TupleTokenizer.load(path)
+
+
+def _card(
+    options: argparse.Namespace, training: TrainingConfig, trainer: Trainer, metrics: dict[str, float]
+) -> dict[str, object]:
+    return {
+        "name": options.name,
+        "version": options.version,
+        "initialization": options.initialization,
+        "training": asdict(training),
+        "steps": trainer.position.step,
+        "encoder_tokens": trainer.position.encoder_tokens,
+        "seconds": round(trainer.position.seconds),
+        "device": trainer.device.type,
+        "validation": metrics,
+    }
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="rpt pretrain", description="Pretrain the tuple denoiser on a corpus of tables."
+    )
+    parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
+    parser.add_argument("--run", required=True, help="folder of the run: tokenizer, resume point, log")
+    parser.add_argument("--output", required=True, help="checkpoint folder to write at the end")
+    parser.add_argument("--name", default="tuple-denoiser", help="name in the model card")
+    parser.add_argument("--version", default="0.1.0", help="version in the model card")
+    parser.add_argument("--initialization", choices=("minilm", "random"), default="random", help="where weights start")
+    parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
+    parser.add_argument("--threads", type=int, default=0, help="torch threads; default: torch's own choice")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
+    parser.add_argument("--max-rows", type=int, default=600, help="rows kept of each table")
+    parser.add_argument("--max-seconds", type=float, help="stop after this time even if steps are left")
+    parser.add_argument("--validation-chunks", type=int, default=6, help="chunks that validation reads")
+    parser.add_argument(
+        "--encoder-layers", type=int, default=ModelConfig.__dataclass_fields__["encoder_layers"].default
+    )
+    parser.add_argument(
+        "--decoder-layers", type=int, default=ModelConfig.__dataclass_fields__["decoder_layers"].default
+    )
+    for field in fields(TrainingConfig):
+        kind = float if isinstance(field.default, float) else int
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    random.seed(0)
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""A tiny model for every test of this folder: trained tokenizer, random two-layer denoiser, hand-made calibrators.
+
+Nothing is downloaded and nothing is random but by a seed. The denoiser has learned nothing; its weights are
+spread wide and its end token is made likely, so that different inputs get different answers and beams end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model.architecture import TupleDenoiser
+from model.calibration import Calibration, Calibrator
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.config import ModelConfig
+from model.corpus import CorpusTable
+from model.inference.batching import run_task
+from model.inference.candidates import MODEL_FEATURES
+from model.inference.cleaning import DETECTION_FEATURES, REPAIR_FEATURES, detect
+from model.inference.reading import Reader
+from model.serialization import TupleSerializer
+from model.tokenizer import SpecialToken, TupleTokenizer
+from model.tuples import Relation
+
+MakeCalibrator = Callable[[Sequence[str], Mapping[str, float], float], Calibrator]
+MakeCalibration = Callable[..., Calibration]
+
+CITIES = (("35233", "Birmingham", "AL"), ("94107", "San Francisco", "CA"), ("10001", "New York", "NY"),
+          ("60601", "Chicago", "IL"), ("80202", "Denver", "CO"))  # fmt: skip
+NAMES = ("Anna Weber", "Bob O'Neil", "Chloé Martin", "Dmitri Ivanov", "Eve Adams", "Farid Khan", "Grace Hopper")
+
+
+def people_rows(count: int, seed: int) -> list[tuple[str | None, ...]]:
+    """Rows of (id, name, zip, city, state, phone); one cell in twenty is wrong and one in thirty is missing."""
+    rng = random.Random(seed)
+    rows = []
+    for number in range(count):
+        name = rng.choice(NAMES)
+        phone = f"{rng.randint(200, 999)}-{rng.randint(1000, 9999)}"
+        row: list[str | None] = [f"P{number:04d}", name, *rng.choice(CITIES), phone]
+        for attribute in range(1, len(row)):
+            value = row[attribute]
+            if rng.random() < 0.05 and value:
+                row[attribute] = value.replace(value[0], "x", 1)
+            elif rng.random() < 1 / 30:
+                row[attribute] = None
+        rows.append(tuple(row))
+    return rows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests share a machine, and one thread is enough for a tiny model."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def people() -> Relation:
+    """A relation of 40 tuples in which zip, city and state go together but for some errors."""
+    return Relation.of(("id", "name", "zip", "city", "state", "phone"), people_rows(40, 7), "people")
+
+
+@pytest.fixture(scope="session")
+def tables() -> list[CorpusTable]:
+    """Corpus tables of six repositories; the last is too small to be an episode."""
+    attributes = ("id", "name", "zip", "city", "state", "phone")
+    made = [
+        CorpusTable(f"owner/repo{number}:people.csv", "people", "MIT", Relation.of(attributes, people_rows(60, number)))
+        for number in range(5)
+    ]
+    tiny = Relation.of(("one",), [["1"], ["2"]])
+    return [*made, CorpusTable("owner/repo5:tiny.csv", "other", "MIT", tiny)]
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> TupleTokenizer:
+    """A tokenizer of some hundred merges."""
+    texts = [value for row in people_rows(300, 1) for value in row if value]
+    texts += ["name", "zip code", "city", "state", "phone number", "price in dollars", "12.50 USD", "café", "naïve"] * 5
+    return TupleTokenizer.train(texts, 420)
+
+
+@pytest.fixture(scope="session")
+def config(tokenizer: TupleTokenizer) -> ModelConfig:
+    """Two layers of width 32 each."""
+    return ModelConfig(
+        vocabulary_size=tokenizer.vocabulary_size,
+        width=32,
+        heads=4,
+        feed_forward=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        max_name_tokens=8,
+        max_value_tokens=16,
+    )
+
+
+@pytest.fixture(scope="session")
+def serializer(tokenizer: TupleTokenizer, config: ModelConfig) -> TupleSerializer:
+    """Tokenizer and config together."""
+    return TupleSerializer(tokenizer, config)
+
+
+def random_denoiser(config: ModelConfig, seed: int = 0) -> TupleDenoiser:
+    """Weights of deviation 0.2 that float16 holds exactly."""
+    torch.manual_seed(seed)
+    denoiser = TupleDenoiser(config)
+    with torch.no_grad():
+        for module in denoiser.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                module.weight.normal_(std=0.2)
+        denoiser.decoder.output_bias[int(SpecialToken.END)] = 4.0
+        for parameter in denoiser.parameters():
+            parameter.copy_(parameter.half())
+    return denoiser.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def denoiser(config: ModelConfig, tokenizer: TupleTokenizer) -> TupleDenoiser:
+    """A random denoiser that hardly ever writes half a character; its weights survive a checkpoint exactly."""
+    denoiser = random_denoiser(config)
+    for token in range(tokenizer.vocabulary_size):
+        try:
+            tokenizer.token_bytes(token).decode("utf-8")
+        except UnicodeDecodeError:
+            denoiser.decoder.output_bias[token] = -8.0
+    return denoiser
+
+
+@pytest.fixture(scope="session")
+def make_denoiser() -> Callable[..., TupleDenoiser]:
+    """Further denoisers: config, seed."""
+    return random_denoiser
+
+
+def linear_calibrator(names: Sequence[str], weights: Mapping[str, float], bias: float) -> Calibrator:
+    """The logistic function of a weighted sum of some features; features not named weigh nothing."""
+    unknown = set(weights) - set(names)
+    assert not unknown, f"no such feature: {unknown}"
+    column = [[float(weights.get(name, 0.0))] for name in names]
+    zeros, ones = (0.0,) * len(names), (1.0,) * len(names)
+    return Calibrator(tuple(names), zeros, ones, ((column, [bias]),), (0.0, 1.0), (0.0001, 0.9999))
+
+
+@pytest.fixture(scope="session")
+def make_calibrator() -> MakeCalibrator:
+    """Hand-made calibrators: feature names, weights by name, bias."""
+    return linear_calibrator
+
+
+def linear_calibration(
+    detection: Mapping[str, float],
+    detection_bias: float,
+    repair: Mapping[str, float],
+    repair_bias: float,
+) -> Calibration:
+    """Calibrators of every name that inference asks for."""
+    of_model = {name: weight for name, weight in repair.items() if name in MODEL_FEATURES}
+    of_logit = {name: weight for name, weight in detection.items() if name == "detection_logit"}
+    repairing = linear_calibrator(REPAIR_FEATURES, repair, repair_bias)
+    alone = linear_calibrator(MODEL_FEATURES, of_model, repair_bias)
+    return Calibration(
+        {
+            "detection": linear_calibrator(DETECTION_FEATURES, detection, detection_bias),
+            "detection_alone": linear_calibrator(("detection_logit",), of_logit, detection_bias),
+            "repair": repairing,
+            "repair_alone": alone,
+            "fill": repairing,
+            "fill_alone": alone,
+        },
+        "made by hand",
+    )
+
+
+@pytest.fixture(scope="session")
+def make_calibration() -> MakeCalibration:
+    """Hand-made calibrations: weights and bias of detection, weights and bias of repair and fill."""
+    return linear_calibration
+
+
+@pytest.fixture(scope="session")
+def bare_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, denoiser: TupleDenoiser, tokenizer: TupleTokenizer
+) -> Checkpoint:
+    """The tiny model saved and loaded, without calibrators."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    save_checkpoint(folder, denoiser, tokenizer, {"name": "tiny", "version": "1.2.3"})
+    return load_checkpoint(folder, precision="float32")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(bare_checkpoint: Checkpoint, people: Relation) -> Checkpoint:
+    """The tiny model with calibrators under which it flags about a quarter of the cells of `people`."""
+    logits = run_task(bare_checkpoint, detect(Reader(bare_checkpoint, people)))
+    threshold, spread = float(np.quantile(logits, 0.75)), float(logits.std())
+    calibration = linear_calibration(
+        {"detection_logit": 3.0 / spread},
+        -3.0 * threshold / spread,
+        {"mean_log_probability": 0.5, "written": 0.7, "gap_to_best_other": 1.0},
+        2.0,
+    )
+    folder = Path(bare_checkpoint.path)
+    calibrated = folder.with_name("calibrated")
+    save_checkpoint(
+        calibrated, bare_checkpoint.denoiser, bare_checkpoint.serializer.tokenizer, bare_checkpoint.card, calibration
+    )
+    return load_checkpoint(calibrated, precision="float32")

@@ -1,0 +1,351 @@
+"""Tasks share batches, and none can tell: same numbers, own errors, own end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.architecture import EncoderBatch, TupleDenoiser
+from model.checkpoint import Checkpoint
+from model.config import ModelConfig
+from model.errors import InputError
+from model.inference import batching
+from model.inference.batching import (
+    BATCH_TOKENS,
+    BUCKETS,
+    AnswerCall,
+    DetectCall,
+    Finished,
+    ModelAnswer,
+    ModelCall,
+    ModelTask,
+    TaskPool,
+    bucket,
+    run_batch,
+    run_task,
+)
+from model.inference.generation import MAX_QUERIES, AnswerQuery
+from model.inference.reading import Reader
+from model.serialization import EncoderInput, TupleSerializer
+from model.tuples import Relation
+
+Plain = list[object]
+
+
+def asking(calls: Sequence[ModelCall]) -> ModelTask[list[ModelAnswer]]:
+    """A task that makes some calls at once and gives their answers."""
+    answers = yield list(calls)
+    return list(answers)
+
+
+def plain(answers: object) -> Plain:
+    """Answers as values that can be compared."""
+    assert isinstance(answers, list)
+    return [answer.tolist() if isinstance(answer, np.ndarray) else answer for answer in answers]
+
+
+def finish(pool: TaskPool) -> dict[int, Finished]:
+    """Run a pool to its end."""
+    finished: dict[int, Finished] = {}
+    while len(pool):
+        finished |= {one.task_id: one for one in pool.step()}
+    return finished
+
+
+def calls_about(checkpoint: Checkpoint, relation: Relation, count: int) -> list[ModelCall]:
+    """Detection of some tuples and questions about others."""
+    reader = Reader(checkpoint, relation)
+    calls: list[ModelCall] = []
+    for tuple_id in range(count):
+        one = reader.encoder_input(tuple_id, 0)
+        calls.append(DetectCall(one))
+        held = tuple(value for value in relation.tuples[tuple_id] if value)
+        queries = tuple(AnswerQuery("repair", column, held) for column in range(1, 1 + tuple_id % MAX_QUERIES))
+        calls.append(AnswerCall(one, (*queries, AnswerQuery("fill", 4, prefix="B" * (tuple_id % 2)))[:MAX_QUERIES]))
+    return calls
+
+
+@pytest.fixture(scope="module")
+def calls(bare_checkpoint: Checkpoint, people: Relation) -> list[ModelCall]:
+    return calls_about(bare_checkpoint, people, 14)
+
+
+@pytest.fixture(scope="module")
+def alone(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> list[Plain]:
+    """The answer to each call by a task and a pool of its own."""
+    return [plain(run_task(bare_checkpoint, asking([call]))) for call in calls]
+
+
+@pytest.fixture()
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[ModelCall]]:
+    """The calls of every batch that runs."""
+    ran: list[list[ModelCall]] = []
+
+    def spy(checkpoint: Checkpoint, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
+        ran.append(list(calls))
+        return run_batch(checkpoint, calls)
+
+    monkeypatch.setattr(batching, "run_batch", spy)
+    return ran
+
+
+def test_answers_are_those_of_each_call_alone_in_any_order(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+) -> None:
+    for seed in range(3):
+        order = random.Random(seed).sample(range(len(calls)), len(calls))
+        together = run_task(bare_checkpoint, asking([calls[number] for number in order]))
+        assert plain(together) == [alone[number][0] for number in order]
+
+
+def test_answers_are_the_same_in_any_company(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+) -> None:
+    pool = TaskPool(bare_checkpoint)
+    order = random.Random(9).sample(range(len(calls)), len(calls))
+    ids = {number: pool.add(asking([calls[number]])) for number in order[:20]}
+    finished = {one.task_id: one for one in pool.step()}
+    ids |= {number: pool.add(asking([calls[number]])) for number in order[20:]}  # some join later
+    finished |= finish(pool)
+    assert len(finished) == len(calls)
+    for number, task_id in ids.items():
+        assert plain(finished[task_id].result) == alone[number]
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_model_of_full_width_gives_each_row_the_same_numbers_in_any_place(
+    bare_checkpoint: Checkpoint, people: Relation, make_denoiser: Callable[..., TupleDenoiser], precision: torch.dtype
+) -> None:
+    tokenizer = bare_checkpoint.serializer.tokenizer
+    config = ModelConfig(vocabulary_size=3000, encoder_layers=1, decoder_layers=1, max_value_tokens=5)
+    full = replace(
+        bare_checkpoint,
+        config=config,
+        serializer=TupleSerializer(tokenizer, config),
+        denoiser=make_denoiser(config, 1).to(precision),
+    )
+    calls = calls_about(full, people, 4)
+    alone = [plain(run_task(full, asking([call])))[0] for call in calls]
+    for order in (range(len(calls)), range(len(calls) - 1, -1, -1)):
+        together = plain(run_task(full, asking([calls[number] for number in order])))
+        assert together == [alone[number] for number in order]
+
+
+def test_detection_has_one_logit_for_each_attribute(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+    answers = run_task(bare_checkpoint, asking(calls[::2]))
+    assert {answer.shape for answer in answers if isinstance(answer, np.ndarray)} == {(6,)}
+    distinct = {float(logit) for answer in answers if isinstance(answer, np.ndarray) for logit in answer}
+    assert len(distinct) > 50
+
+
+def test_two_tasks_share_a_batch(bare_checkpoint: Checkpoint, people: Relation, batches: list[list[ModelCall]]) -> None:
+    one = Reader(bare_checkpoint, people, 0).encoder_input(0, 0)
+    pool = TaskPool(bare_checkpoint)
+    ids = [pool.add(asking([DetectCall(one)] * 3)), pool.add(asking([DetectCall(one)] * 4))]
+    assert batches == []  # nothing runs before the first step
+    finished = pool.step()
+    assert [len(ran) for ran in batches] == [7]
+    assert [done.task_id for done in finished] == ids
+    assert [len(plain(done.result)) for done in finished] == [3, 4]
+    assert len(pool) == 0
+
+
+def test_a_step_runs_one_batch_of_one_kind_and_one_length(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], batches: list[list[ModelCall]]
+) -> None:
+    pool = TaskPool(bare_checkpoint)
+    pool.add(asking(calls))
+    steps = 0
+    while len(pool):
+        pool.step()
+        steps += 1
+        assert len(batches) == steps
+    for ran in batches:
+        assert len({type(call) for call in ran}) == 1
+        sizes = {bucket(len(call.encoder_input)) for call in ran}
+        assert len(sizes) == 1
+        assert len(ran) <= BATCH_TOKENS // sizes.pop()
+    assert sum(len(ran) for ran in batches) == len(calls)
+
+
+def test_every_batch_of_a_length_has_one_shape(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: set[tuple[int, ...]] = set()
+    encode = bare_checkpoint.denoiser.encode
+
+    def spy(batch: EncoderBatch) -> torch.Tensor:
+        shapes.add(tuple(batch.ids.shape))
+        return encode(batch)
+
+    monkeypatch.setattr(bare_checkpoint.denoiser, "encode", spy)
+    for chosen in (calls[:1], calls[:7], calls):
+        run_task(bare_checkpoint, asking(chosen))
+    assert shapes
+    assert all(rows == BATCH_TOKENS // length and length in BUCKETS for rows, length in shapes)
+
+
+def test_tasks_that_came_first_are_served_first(bare_checkpoint: Checkpoint, people: Relation) -> None:
+    one = Reader(bare_checkpoint, people, 0).encoder_input(0, 0)
+    rows = BATCH_TOKENS // bucket(len(one))
+    pool = TaskPool(bare_checkpoint)
+    first = pool.add(asking([DetectCall(one)] * (rows + 1)))
+    second = pool.add(asking([DetectCall(one)]))
+    assert pool.step() == []
+    assert [done.task_id for done in pool.step()] == [first, second]
+
+
+def failing(after: int, one: EncoderInput) -> ModelTask[None]:
+    """A task that raises once it has had some answers."""
+    for _ in range(after):
+        yield [DetectCall(one)]
+    raise InputError("mine", field="test")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_an_exception_reaches_only_the_caller_of_its_task(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain], after: int
+) -> None:
+    pool = TaskPool(bare_checkpoint)
+    good = pool.add(asking(calls[:2]))
+    bad = pool.add(failing(after, calls[0].encoder_input))
+    later = pool.add(asking(calls[2:4]))
+    finished = finish(pool)
+    assert isinstance(finished[bad].error, InputError)
+    assert finished[bad].result is None
+    assert finished[good].error is None
+    assert plain(finished[good].result) == [alone[0][0], alone[1][0]]
+    assert plain(finished[later].result) == [alone[2][0], alone[3][0]]
+
+
+def too_long(checkpoint: Checkpoint) -> EncoderInput:
+    one = checkpoint.serializer.serialize(["a"] * 60, ["7" * 40] * 60, column_ids=[1] * 60)
+    assert len(one) > BUCKETS[-1]
+    return one
+
+
+def test_an_input_that_is_too_long_fails_its_own_task_only(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+) -> None:
+    pool = TaskPool(bare_checkpoint)
+    bad = pool.add(asking([calls[0], DetectCall(too_long(bare_checkpoint))]))
+    good = pool.add(asking(calls[:2]))
+    finished = finish(pool)
+    assert isinstance(finished[bad].error, InputError)
+    assert "longer than 1024" in str(finished[bad].error)
+    assert plain(finished[good].result) == [alone[0][0], alone[1][0]]
+
+
+def test_a_task_can_handle_the_error_of_its_own_call(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+    def careful() -> ModelTask[int]:
+        try:
+            yield [DetectCall(too_long(bare_checkpoint))]
+        except InputError:
+            answers = yield calls[:1]
+            return len(answers)
+        return 0
+
+    assert run_task(bare_checkpoint, careful()) == 1
+
+
+def test_a_call_that_the_model_cannot_answer_fails_its_own_task_only(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+) -> None:
+    one = calls[1].encoder_input
+    pool = TaskPool(bare_checkpoint)
+    bad = pool.add(asking([AnswerCall(one, (AnswerQuery("no such task", 1),))]))
+    worse = pool.add(asking([AnswerCall(one, (AnswerQuery("fill", 10_000),))]))
+    good = pool.add(asking([calls[1]]))
+    finished = finish(pool)
+    assert isinstance(finished[bad].error, KeyError)
+    assert isinstance(finished[worse].error, IndexError)
+    assert plain(finished[good].result) == alone[1]
+
+
+def test_a_cancelled_task_is_closed_and_the_others_go_on(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+) -> None:
+    closed: list[bool] = []
+
+    def patient() -> ModelTask[None]:
+        try:
+            while True:
+                yield calls[:1]
+        finally:
+            closed.append(True)
+
+    pool = TaskPool(bare_checkpoint)
+    endless, good = pool.add(patient()), pool.add(asking(calls[:3]))
+    pool.step()
+    assert closed == []
+    pool.cancel(endless)
+    assert closed == [True]
+    assert list(finish(pool)) == [good]
+    pool.cancel(endless)  # unknown by now: no error
+    pool.cancel(12345)
+
+
+def test_a_task_that_was_never_started_can_be_cancelled(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+    pool = TaskPool(bare_checkpoint)
+    pool.cancel(pool.add(asking(calls)))
+    assert len(pool) == 0
+    assert pool.step() == []
+
+
+def test_a_task_that_asks_for_nothing_ends_at_once(bare_checkpoint: Checkpoint, batches: list[list[ModelCall]]) -> None:
+    def immediate() -> ModelTask[str]:
+        return "done"
+        yield []
+
+    def hesitant() -> ModelTask[str]:
+        assert (yield []) == []
+        assert (yield []) == []
+        return "done"
+
+    assert run_task(bare_checkpoint, immediate()) == "done"
+    assert run_task(bare_checkpoint, hesitant()) == "done"
+    assert batches == []
+
+
+def test_a_task_may_ask_for_nothing_between_two_questions(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+    def task() -> ModelTask[list[int]]:
+        first = yield calls[:2]
+        nothing = yield []
+        second = yield calls[2:5]
+        return [len(first), len(nothing), len(second)]
+
+    assert run_task(bare_checkpoint, task()) == [2, 0, 3]
+
+
+def test_running_alone_raises_what_the_task_raises(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+    with pytest.raises(InputError, match="mine"):
+        run_task(bare_checkpoint, failing(1, calls[0].encoder_input))
+
+
+@pytest.mark.parametrize(("length", "padded"), [(1, 64), (64, 64), (65, 96), (513, 640), (1024, 1024)])
+def test_inputs_are_padded_to_the_next_length(length: int, padded: int) -> None:
+    assert bucket(length) == padded
+
+
+def test_no_length_above_the_longest_is_allowed() -> None:
+    with pytest.raises(InputError, match="1025 tokens"):
+        bucket(1025)
+
+
+def test_a_call_holds_a_few_queries_and_a_batch_a_few_calls(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall]
+) -> None:
+    with pytest.raises(ValueError, match="5 queries"):
+        AnswerCall(calls[0].encoder_input, (AnswerQuery("fill", 1),) * 5)
+    with pytest.raises(ValueError, match="33 calls"):
+        run_batch(bare_checkpoint, [DetectCall(bare_checkpoint.serializer.serialize(["a"], ["1"]))] * 33)
+
+
+def test_an_input_without_attributes_has_no_logits(bare_checkpoint: Checkpoint) -> None:
+    (answer,) = run_task(bare_checkpoint, asking([DetectCall(bare_checkpoint.serializer.serialize([], []))]))
+    assert plain([answer]) == [[]]

@@ -1,0 +1,136 @@
+"""From a corpus folder to a checkpoint with one command, which goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from model import pretraining
+from model.checkpoint import load_checkpoint
+from model.config import ModelConfig
+from model.corpus import CorpusTable
+from model.errors import InputError
+from model.tokenizer import TupleTokenizer
+
+Pretrain = Callable[..., Path]
+
+
+@dataclass(frozen=True, slots=True)
+class TinyConfig(ModelConfig):
+    """The default shape, small enough for a test."""
+
+    vocabulary_size: int = 320
+    width: int = 24
+    heads: int = 3
+    feed_forward: int = 48
+    max_name_tokens: int = 8
+    max_value_tokens: int = 16
+
+
+@pytest.fixture(scope="module")
+def corpus(tables: list[CorpusTable], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three shards with the names of the real ones."""
+    folder = tmp_path_factory.mktemp("corpus")
+    shards = {"train-00.jsonl.zst": tables[:2], "train-01.jsonl.zst": tables[2:4], "valid.jsonl.zst": tables[4:]}
+    for name, members in shards.items():
+        lines = [
+            json.dumps(
+                {
+                    "id": table.table_id,
+                    "license": table.license,
+                    "domain": table.domain,
+                    "columns": table.relation.attributes,
+                    "rows": [[value or "" for value in values] for values in table.relation.tuples],
+                }
+            )
+            for table in members
+        ]
+        (folder / name).write_bytes(zstandard.compress("\n".join(lines).encode()))
+    return folder
+
+
+@pytest.fixture()
+def pretrain(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretrain:
+    """Run the command with a tiny shape: name of the run, further arguments; gives the checkpoint folder."""
+    monkeypatch.setattr(pretraining, "ModelConfig", TinyConfig)
+
+    def run(name: str, *arguments: str) -> Path:
+        output = tmp_path / f"{name}-checkpoint"
+        fixed = ["--corpus", corpus, "--run", tmp_path / name, "--output", output, "--initialization", "random"]
+        fixed += ["--steps", 6, "--warmup-steps", 1, "--batch-tokens", 1024, "--episodes-per-chunk", 1]
+        fixed += ["--encoder-layers", 1, "--decoder-layers", 1, "--validation-chunks", 1, "--device", "cpu"]
+        assert pretraining.main([str(one) for one in [*fixed, "--workers", 0, *arguments]]) == 0
+        return output
+
+    return run
+
+
+def test_a_corpus_becomes_a_checkpoint_that_loads(pretrain: Pretrain, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(pretrain("run", "--name", "tiny", "--version", "9.9"), precision="float32")
+    assert (checkpoint.name, checkpoint.version) == ("tiny", "9.9")
+    assert (checkpoint.config.width, checkpoint.config.encoder_layers) == (24, 1)
+    assert checkpoint.calibration is None
+    card = checkpoint.card
+    assert (card["steps"], card["device"], card["initialization"]) == (6, "cpu", "random")
+    assert card["training"]["batch_tokens"] == 1024
+    assert card["encoder_tokens"] > 0
+    metrics = card["validation"]
+    assert {name for name in metrics if name.endswith("exact_match")} == {
+        "fill_exact_match",
+        "repair_exact_match",
+        "name_exact_match",
+    }
+    losses = {name: metrics.pop(name) for name in ("fill_loss", "repair_loss", "name_loss")}
+    assert all(0.0 < loss < 20.0 for loss in losses.values())
+    assert all(0.0 <= value <= 1.0 for value in metrics.values())
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert last == {"validation": {**metrics, **losses}, "step": 6}
+
+
+def test_the_same_command_goes_on_where_it_stopped(
+    pretrain: Pretrain, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = load_checkpoint(pretrain("whole"))
+    stopped = load_checkpoint(pretrain("parts", "--max-seconds", "1e-9"))
+    assert 0 < stopped.card["steps"] < 6
+    tokenizer = (tmp_path / "parts" / "tokenizer.json").read_bytes()
+    with caplog.at_level(logging.INFO, logger="model.pretraining"):
+        resumed = load_checkpoint(pretrain("parts"))
+    assert f"resumed at step {stopped.card['steps']}" in caplog.messages
+    assert resumed.card["steps"] == 6
+    assert resumed.sha256 == whole.sha256 != stopped.sha256
+    assert (tmp_path / "parts" / "tokenizer.json").read_bytes() == tokenizer
+
+
+def test_running_a_finished_command_again_changes_no_weight(pretrain: Pretrain) -> None:
+    assert load_checkpoint(pretrain("run")).sha256 == load_checkpoint(pretrain("run")).sha256
+
+
+def test_the_tokenizer_learns_from_training_shards_only(corpus: Path, tmp_path: Path) -> None:
+    tokenizer = pretraining.train_tokenizer(corpus, 400)
+    (tmp_path / "copy").mkdir()
+    for shard in pretraining.TRAINING_SHARDS:
+        (tmp_path / "copy" / shard).write_bytes((corpus / shard).read_bytes())
+    alone: TupleTokenizer = pretraining.train_tokenizer(tmp_path / "copy", 400)  # no validation shard there
+    assert alone.encode("San Francisco") == tokenizer.encode("San Francisco")
+
+
+def test_tables_are_cut_to_the_rows_asked_for(corpus: Path) -> None:
+    tables = pretraining.read_training_tables(corpus, 10)
+    assert [len(table.relation) for table in tables] == [10, 10, 10, 10]
+
+
+def test_a_corpus_is_needed(pretrain: Pretrain, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        pretrain("run", "--corpus", "nowhere")
+
+
+def test_impossible_options_are_refused_before_anything_is_read(pretrain: Pretrain) -> None:
+    with pytest.raises(ValueError, match="warmup_steps"):
+        pretrain("run", "--warmup-steps", "6")
