@@ -1,0 +1,1 @@
+"""What the service keeps and hands back: table files, byte for byte."""
