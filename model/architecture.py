@@ -89,9 +89,13 @@ class Attention(nn.Module):
 
 
 def _plain_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """The same attention written out: its backward pass is three times as fast on a CPU at these lengths."""
-    scores: Tensor = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
-    return scores.masked_fill(~mask, float("-inf")).softmax(-1).to(values.dtype) @ values
+    """The same attention written out: its backward pass is three times as fast on a CPU at these lengths.
+
+    Scores are most of its memory traffic, so the queries are scaled instead of them, and the mask is added.
+    """
+    scores: Tensor = (queries * queries.shape[-1] ** -0.5) @ keys.transpose(-1, -2)
+    bias = torch.zeros(mask.shape, dtype=scores.dtype, device=mask.device).masked_fill(~mask, float("-inf"))
+    return (scores + bias).softmax(-1).to(values.dtype) @ values
 
 
 class FeedForward(nn.Module):

@@ -93,7 +93,7 @@ class TrainingConfig:
     clip_norm: float = 1.0
     detection_weight: float = 1.0
     context_size: int = 4
-    episodes_per_chunk: int = 8
+    episodes_per_chunk: int = 32
     examples_per_episode: int = 16
     max_tokens: int = 512
     save_seconds: float = 300.0

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 TRAINING_SHARDS = ("train-00.jsonl.zst", "train-01.jsonl.zst")
 VALIDATION_SHARD = "valid.jsonl.zst"
+SHAPE = ("width", "heads", "feed_forward", "encoder_layers", "decoder_layers")
+"""Fields of the model's configuration that the command line sets."""
 
 
 def train_tokenizer(corpus: Path, vocabulary_size: int) -> TupleTokenizer:
@@ -116,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = ModelConfig(encoder_layers=options.encoder_layers, decoder_layers=options.decoder_layers)
+    config = ModelConfig(**{name: getattr(options, name) for name in SHAPE})
     tokenizer = _tokenizer(run / "tokenizer.json", corpus, config.vocabulary_size)
     serializer = TupleSerializer(tokenizer, config)
     torch.manual_seed(training.seed)
@@ -186,12 +188,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-rows", type=int, default=600, help="rows kept of each table")
     parser.add_argument("--max-seconds", type=float, help="stop after this time even if steps are left")
     parser.add_argument("--validation-chunks", type=int, default=6, help="chunks that validation reads")
-    parser.add_argument(
-        "--encoder-layers", type=int, default=ModelConfig.__dataclass_fields__["encoder_layers"].default
-    )
-    parser.add_argument(
-        "--decoder-layers", type=int, default=ModelConfig.__dataclass_fields__["decoder_layers"].default
-    )
+    for name in SHAPE:
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", type=int, default=ModelConfig.__dataclass_fields__[name].default
+        )
     for field in fields(TrainingConfig):
         kind = float if isinstance(field.default, float) else int
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)

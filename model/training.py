@@ -196,7 +196,7 @@ def _optimizer(denoiser: TupleDenoiser, config: TrainingConfig) -> torch.optim.A
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, fused=True)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -27,10 +27,11 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
+
 from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
 from api_schemas.models import ModelCard, ModelList
-from pydantic import BaseModel, ValidationError
 
 DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """Seconds: a large table may take minutes to judge, a connection must not."""

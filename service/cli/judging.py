@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from service.table_run import Judge, Progress
+from service.storage.table_file import Text
+from service.table_run import Judge, Judgement, Progress
 
 if TYPE_CHECKING:
-    pass
+    from service.engine import Completion, Engine, Repair
+
+T = TypeVar("T")
 
 
 class JudgingError(Exception):
@@ -73,17 +77,120 @@ def load_judges(folder: Path | None = None) -> Iterator[Judges]:
     Raises:
         JudgingError: there is no model there, or it cannot be loaded.
     """
-    raise NotImplementedError
-    yield
+    with _loaded(folder) as engine:
+        yield _EngineJudges(engine)
 
 
 def describe_weights(folder: Path | None = None) -> WeightsDescription:
-    """Load a model only to say what it is."""
-    raise NotImplementedError
+    """Load a model only to say what it is.
+
+    Raises:
+        JudgingError: there is no model there, or it cannot be loaded.
+    """
+    with _loaded(folder) as engine:
+        described = engine.description
+    expected = described.card.get("sha256")
+    return WeightsDescription(
+        described.name, described.version, described.sha256, str(expected) if expected is not None else None
+    )
 
 
 def evaluate_model(
     tasks: Sequence[str], bench: Path, corpus: Path | None, folder: Path | None, progress: Progress
 ) -> Measured:
-    """Measure a model."""
-    raise NotImplementedError
+    """Measure a model.
+
+    Raises:
+        JudgingError: there is no model there, no data, or no such task.
+    """
+    from service.engine import ModelError, evaluate
+
+    try:
+        return evaluate(tasks, bench, corpus, folder, progress)
+    except ModelError as error:
+        raise JudgingError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _loaded(folder: Path | None) -> Iterator[Engine]:
+    from service.engine import Engine, NotReadyError
+
+    engine = Engine(folder)
+    engine.start()
+    try:
+        engine.wait_ready()
+        yield engine
+    except NotReadyError as error:
+        raise JudgingError(str(error)) from error
+    finally:
+        engine.stop()
+
+
+class _EngineJudges:
+    """Judges of a loaded engine: rows become a relation, repairs and completions become judgements."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def model(self) -> Mapping[str, str]:
+        described = self._engine.description
+        return {"name": described.name, "version": described.version, "sha256": described.sha256}
+
+    def cleaning(self, options: JudgingOptions) -> Judge:
+        from service.engine import CleaningOptions, Relation
+
+        asked = CleaningOptions(
+            attributes=options.columns,
+            detect_only=options.detect_only,
+            min_confidence=options.min_confidence,
+            max_error_rate=options.max_error_rate,
+        )
+
+        def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:
+            result = _result(self._engine.clean(Relation.of(names, rows), asked, progress))
+            return [_judgement(repair, repair.repair, repair.error_probability) for repair in result.repairs]
+
+        return judge
+
+    def completion(self, options: JudgingOptions) -> Judge:
+        from service.engine import Cell, CompletionOptions, CompletionTarget, Relation
+
+        def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:
+            targets = tuple(
+                CompletionTarget(Cell(row, column))
+                for row, values in enumerate(rows)
+                for column, value in enumerate(values)
+                if not value and (options.columns is None or column in options.columns)
+            )
+            asked = CompletionOptions(targets, options.min_confidence)
+            result = _result(self._engine.complete(Relation.of(names, rows), asked, progress))
+            return [_judgement(one, one.value, None) for one in result.completions]
+
+        return judge
+
+
+def _result(future: Future[T]) -> T:
+    from service.engine import ModelError
+
+    try:
+        return future.result()
+    except ModelError as error:
+        raise JudgingError(str(error)) from error
+    finally:
+        future.cancel()  # an interrupted command leaves no work behind
+
+
+def _judgement(one: Repair | Completion, new: str | None, error_probability: float | None) -> Judgement:
+    return Judgement(
+        row=one.cell.tuple_id,
+        column=one.cell.attribute,
+        outcome=one.outcome.value,
+        new=new,
+        confidence=one.confidence,
+        error_probability=error_probability,
+        candidates=tuple((candidate.value, candidate.confidence) for candidate in one.candidates),
+        evidence_source=one.evidence.source,
+        evidence_rows=one.evidence.tuple_ids,
+        detail=one.evidence.detail,
+    )

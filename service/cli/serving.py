@@ -19,16 +19,18 @@ def serve(
 
     Everything else is set by environment variables RPT_…, see the README.
     """
-    import uvicorn
     from pydantic import ValidationError
-    from service.main import create_app
+
+    from service.main import create_app, run_server
     from service.settings import Settings
 
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     with failing_plainly(OSError):
         try:
-            settings = Settings(**given)
+            settings = Settings(**given)  # type: ignore[arg-type]  # validated there
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-            raise CommandError(f"settings: {problems}") from None
-        uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_config=None)
+            problems = "; ".join(
+                f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()
+            )
+            raise CommandError(problems) from None
+        run_server(create_app(settings), settings)

@@ -268,7 +268,7 @@ def test_parquet_columns_without_text_are_not_judged(judges: FakeJudges, table: 
 def _bars_on(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> tuple[list[float], io.StringIO]:
     """A clock to set, and what progress bars write."""
     clock, screen = [100.0], io.StringIO()
-    monkeypatch.setattr(terminal_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("service.cli.terminal.time.monotonic", lambda: clock[0])
     console = Console(file=screen, force_terminal=terminal, width=120, _environ={})
     monkeypatch.setattr(terminal_module, "console", lambda: console)
     return clock, screen
@@ -337,7 +337,7 @@ def test_pretrain_forwards_its_arguments_and_exit_code(monkeypatch: pytest.Monke
         seen.append(arguments)
         return subprocess.CompletedProcess(arguments, 3)
 
-    monkeypatch.setattr(evaluation_commands.subprocess, "run", fake_run)
+    monkeypatch.setattr("service.cli.evaluation.subprocess.run", fake_run)
     assert run("pretrain", "--corpus", "x", "--steps=5", "--help")[0] == 3
     assert seen == [[sys.executable, "-m", "model.pretraining", "--corpus", "x", "--steps=5", "--help"]]
 

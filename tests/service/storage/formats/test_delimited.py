@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from service.storage.table_file import (
     TableFileError,
 )
 
+TableOf = Callable[..., contextlib.AbstractContextManager[DelimitedFile]]
 BOMS = {"utf-8": b"\xef\xbb\xbf", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff", "cp1252": b"", "gb18030": b""}
 
 
@@ -185,7 +186,7 @@ def test_values_are_those_of_the_csv_module(written: Written) -> None:
 
 
 @pytest.fixture
-def table_of(tmp_path: Path):  # type: ignore[no-untyped-def]
+def table_of(tmp_path: Path) -> TableOf:
     """Open a table with the given bytes, everything detected."""
 
     def make(content: bytes, **options: str) -> DelimitedFile:
@@ -196,7 +197,7 @@ def table_of(tmp_path: Path):  # type: ignore[no-untyped-def]
     return make
 
 
-def test_ragged_rows_are_reported_with_row_and_line_and_pass_through(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_ragged_rows_are_reported_with_row_and_line_and_pass_through(table_of: TableOf) -> None:
     content = b'a,b\r\n1,"x\r\ny"\r\n2\r\n\r\n3,4,5\r\n6,7\r\n'
     with table_of(content) as table:
         (chunk,) = table.chunks()
@@ -213,7 +214,7 @@ def test_ragged_rows_are_reported_with_row_and_line_and_pass_through(table_of) -
         assert [result.problem for result in results] == [EditProblem.DAMAGED, None]
 
 
-def test_a_value_that_the_encoding_cannot_write_is_refused_and_the_cell_kept(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_value_that_the_encoding_cannot_write_is_refused_and_the_cell_kept(table_of: TableOf) -> None:
     content = "n,city\n1,Köln\n2,Genf\n".encode("cp1252")
     with table_of(content) as table:
         edits = [CellEdit(0, 1, "Köln", "東京"), CellEdit(1, 1, "Genf", "Genève")]
@@ -223,7 +224,7 @@ def test_a_value_that_the_encoding_cannot_write_is_refused_and_the_cell_kept(tab
         assert results[0].message == "the new value cannot be written in cp1252"
 
 
-def test_an_edit_of_another_value_or_of_no_cell_is_refused(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_an_edit_of_another_value_or_of_no_cell_is_refused(table_of: TableOf) -> None:
     with table_of(b"a,b\n1,2\n") as table:
         edits = [CellEdit(-1, 0, "a", "z"), CellEdit(0, 0, "7", "z"), CellEdit(0, 5, "", "z"), CellEdit(8, 0, "1", "z")]
         changed, results = _rewrite(table, edits)
@@ -232,19 +233,19 @@ def test_an_edit_of_another_value_or_of_no_cell_is_refused(table_of) -> None:  #
         assert [result.problem for result in results] == kinds
 
 
-def test_edits_out_of_order_are_refused(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_edits_out_of_order_are_refused(table_of: TableOf) -> None:
     with table_of(b"a\n1\n2\n") as table, pytest.raises(TableFileError, match="in order"):
         _rewrite(table, [CellEdit(1, 0, "2", "3"), CellEdit(0, 0, "1", "3")])
 
 
-def test_looking_at_a_cell_returns_its_raw_field_and_changes_nothing(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_looking_at_a_cell_returns_its_raw_field_and_changes_nothing(table_of: TableOf) -> None:
     with table_of(b'a,b\n"x ""y""",2\n') as table:
         changed, results = _rewrite(table, [CellEdit(0, 0, 'x "y"', replace=False), CellEdit(0, 1, "2", replace=False)])
         assert changed == b'a,b\n"x ""y""",2\n'
         assert [result.old_raw for result in results] == ['"x ""y"""', None]
 
 
-def test_broken_utf8_in_one_cell_costs_its_row_only(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_broken_utf8_in_one_cell_costs_its_row_only(table_of: TableOf) -> None:
     content = b"name,n\n" + "Zürich,1\n".encode() * 20 + b"Z\xffrich,2\n" + b"Bern,3\n"
     with table_of(content) as table:
         (chunk,) = table.chunks()
@@ -253,21 +254,21 @@ def test_broken_utf8_in_one_cell_costs_its_row_only(table_of) -> None:  # type: 
         assert chunk.issues == [RowIssue(20, 22, "column 'name' is not valid utf-8")]
 
 
-def test_a_quote_that_is_never_closed_is_an_issue_not_a_cell(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_quote_that_is_never_closed_is_an_issue_not_a_cell(table_of: TableOf) -> None:
     with table_of(b'a,b\n1,2\n3,"4\n5,6\n') as table:
         (chunk,) = table.chunks()
         assert chunk.rows == [("1", "2")]
         assert chunk.issues == [RowIssue(1, 3, "a quote is opened and never closed")]
 
 
-def test_a_row_longer_than_the_limit_names_its_line(table_of, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_row_longer_than_the_limit_names_its_line(table_of: TableOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.storage.formats.delimited.MAX_ROW_BYTES", 1 << 20)
     with table_of(b'a,b\n1,2\n"' + b"x\n" * (1 << 20), delimiter=",") as table:
         with pytest.raises(FormatError, match=r"line 3: a row is longer than 1 MiB: is a quote never closed"):
             _read(table)
 
 
-def test_a_megabyte_cell_is_read_and_edited(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_megabyte_cell_is_read_and_edited(table_of: TableOf) -> None:
     big = "né,\n" * 300_000
     content = f'a;b\n"{big}";1\nx;2\n'.encode()
     with table_of(content) as table:
@@ -290,13 +291,13 @@ def test_a_megabyte_cell_is_read_and_edited(table_of) -> None:  # type: ignore[n
     ],
 )
 def test_small_files_of_every_kind_are_read(
-    table_of, content: bytes, columns: tuple[str, ...], rows: list[list[str]]
-) -> None:  # type: ignore[no-untyped-def]  # noqa: E501
+    table_of: TableOf, content: bytes, columns: tuple[str, ...], rows: list[list[str]]
+) -> None:
     with table_of(content) as table:
         assert (table.columns, _read(table)) == (columns, rows)
 
 
-def test_details_show_what_was_detected(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_details_show_what_was_detected(table_of: TableOf) -> None:
     with table_of(b"\xff\xfe" + "a;b\r\n1;2\r\n".encode("utf-16-le")) as table:
         assert table.details == {
             "format": "delimited text",
@@ -306,7 +307,7 @@ def test_details_show_what_was_detected(table_of) -> None:  # type: ignore[no-un
         }
 
 
-def test_a_file_that_changes_while_it_is_read_is_an_error(table_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_changes_while_it_is_read_is_an_error(table_of: TableOf) -> None:
     with table_of(b"a,b\n1,2\n") as table:
         table.path.write_bytes(b"a,b\n1,22\n")
         with pytest.raises(TableFileError, match="changed while it was read"):

@@ -1,0 +1,1 @@
+"""The REST contract as pydantic models; imports nothing else of this project."""

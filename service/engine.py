@@ -1,0 +1,378 @@
+"""The loaded model and its one thread: the only door from the service to `model`.
+
+The one idea: a request is a task that asks for model calls, and one thread runs all admitted tasks in shared batches.
+Whoever asks gets a future; it always ends, with a result, with the error that the task raised, or cancelled. What
+can be admitted is bounded, so a full engine says so at once instead of growing.
+
+    loading ──▶ ready ──▶ draining ──▶ stopped
+       └──────▶ failed
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.errors import InputError, ModelError
+from model.inference.batching import ModelTask, Progress, TaskPool
+from model.inference.cleaning import clean
+from model.inference.completion import complete
+from model.tuples import (
+    Cell,
+    CellExample,
+    CleaningOptions,
+    CleaningResult,
+    Completion,
+    CompletionOptions,
+    CompletionResult,
+    CompletionTarget,
+    DomainRule,
+    Evidence,
+    FunctionalDependency,
+    Outcome,
+    PatternRule,
+    Relation,
+    Repair,
+    RepairCandidate,
+    Rule,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from model.evaluation.report import EvaluationReport
+
+# The routes and the command line speak to the model in these words, and through this module alone.
+__all__ = [
+    "Cell",
+    "CellExample",
+    "CleaningOptions",
+    "CleaningResult",
+    "Completion",
+    "CompletionOptions",
+    "CompletionResult",
+    "CompletionTarget",
+    "DomainRule",
+    "Engine",
+    "EngineState",
+    "Evidence",
+    "FunctionalDependency",
+    "InputError",
+    "Load",
+    "ModelDescription",
+    "ModelError",
+    "NotReadyError",
+    "Outcome",
+    "PatternRule",
+    "QueueFullError",
+    "Relation",
+    "Repair",
+    "RepairCandidate",
+    "Rule",
+    "Usage",
+    "evaluate",
+]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+TASKS = ("clean", "complete")
+"""What the model can be asked to do, as the card says it."""
+
+
+class NotReadyError(Exception):
+    """The model is loading, could not be loaded, or takes no new requests because it is stopping."""
+
+
+class QueueFullError(Exception):
+    """As many requests are at work and waiting as are allowed; `retry_after` seconds from now may be better."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("too many requests are at work")
+        self.retry_after = retry_after
+
+
+class EngineState(StrEnum):
+    """Where an engine is in its life."""
+
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What is loaded; `size` is that of the weights file in bytes, `card` is the model card as JSON."""
+
+    name: str
+    version: str
+    sha256: str
+    parameters: int
+    size: int
+    precision: str
+    max_name_tokens: int
+    max_value_tokens: int
+    max_attributes: int
+    max_context: int
+    card: dict[str, Any]
+    tasks: tuple[str, ...] = TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is: requests in shared batches, and requests that wait for their turn."""
+
+    running: int
+    waiting: int
+
+
+@dataclass(slots=True)
+class _Job:
+    make: Callable[[Checkpoint], ModelTask[Any]]
+    future: Future[Any]
+    began: float
+
+
+class Engine:
+    """A model, its thread and its queue.
+
+    Args:
+        folder: checkpoint folder; None is the one in the box.
+        precision: as of `load_checkpoint`.
+        threads: torch threads; 0 leaves torch's own choice.
+        max_requests: running and waiting requests together.
+        max_running: requests that share batches at one time.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        precision: str = "auto",
+        threads: int = 0,
+        max_requests: int = 32,
+        max_running: int = 4,
+    ) -> None:
+        self._folder = folder
+        self._precision = precision
+        self._threads = threads
+        self._max_requests = max_requests
+        self._max_running = max_running
+        self._changed = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._running: dict[int, _Job] = {}
+        self._state = EngineState.LOADING
+        self._problem: str | None = None
+        self._description: ModelDescription | None = None
+        self._seconds = 1.0  # of a request, smoothed
+        self._thread = threading.Thread(target=self._work, name="device", daemon=True)
+
+    @property
+    def state(self) -> EngineState:
+        """Where the engine is in its life."""
+        return self._state
+
+    @property
+    def load(self) -> Load:
+        """Requests at work and waiting."""
+        with self._changed:
+            return Load(len(self._running), len(self._waiting))
+
+    @property
+    def description(self) -> ModelDescription:
+        """What is loaded.
+
+        Raises:
+            NotReadyError: nothing is loaded yet.
+        """
+        if self._description is None:
+            raise NotReadyError(self._problem or "the model is being loaded")
+        return self._description
+
+    def start(self) -> None:
+        """Begin to load the model in its own thread; `state` tells when it is ready."""
+        self._thread.start()
+
+    def wait_ready(self) -> None:
+        """Wait until the model is loaded.
+
+        Raises:
+            NotReadyError: it cannot be.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._state is not EngineState.LOADING)
+        self._check_open()
+
+    def check_open(self) -> None:
+        """Say now what `submit` would say.
+
+        Raises:
+            NotReadyError, QueueFullError: no request can be taken.
+        """
+        with self._changed:
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._state is not EngineState.READY:
+            raise NotReadyError(self._problem or _WHY_CLOSED[self._state])
+        ahead = len(self._waiting) + len(self._running)
+        if ahead >= self._max_requests:
+            raise QueueFullError(retry_after=min(60, max(1, math.ceil(self._seconds))))
+
+    def submit(self, make: Callable[[Checkpoint], ModelTask[T]]) -> Future[T]:
+        """Queue a task; cancelling the future takes it out again, even half done.
+
+        Raises:
+            NotReadyError, QueueFullError: it cannot be taken.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            self._check_open()
+            self._waiting.append(_Job(make, future, time.monotonic()))
+            self._changed.notify_all()
+        return future
+
+    def clean(
+        self, relation: Relation, options: CleaningOptions, progress: Progress | None = None
+    ) -> Future[CleaningResult]:
+        """Flag and repair wrong cells."""
+        return self.submit(lambda checkpoint: clean(checkpoint, relation, options, progress))
+
+    def complete(
+        self, relation: Relation, options: CompletionOptions, progress: Progress | None = None
+    ) -> Future[CompletionResult]:
+        """Fill missing cells."""
+        return self.submit(lambda checkpoint: complete(checkpoint, relation, options, progress))
+
+    def drain(self) -> None:
+        """Take no new requests; those at work and waiting go on."""
+        with self._changed:
+            if self._state in (EngineState.LOADING, EngineState.READY):
+                self._state = EngineState.DRAINING
+                self._changed.notify_all()
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """Drain for at most `seconds`, cancel what is left, and end the thread."""
+        self.drain()
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and not self._running, max(0.0, seconds))
+            self._state = EngineState.STOPPED
+            for job in (*self._waiting, *self._running.values()):
+                job.future.cancel()
+            self._waiting.clear()
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join(max(5.0, deadline - time.monotonic()))
+
+    def _work(self) -> None:
+        """The device thread: load, then run batches until stopped."""
+        try:
+            checkpoint = self._load()
+        except Exception as error:
+            logger.exception("the model cannot be loaded")
+            with self._changed:
+                self._problem = f"the model cannot be loaded: {error}"
+                self._state = EngineState.FAILED
+                self._changed.notify_all()
+            return
+        with self._changed:
+            if self._state is EngineState.LOADING:
+                self._state = EngineState.READY
+            self._changed.notify_all()
+        pool = TaskPool(checkpoint)
+        while self._admit(pool, checkpoint):
+            for finished in pool.step():
+                self._finish(finished.task_id, finished.result, finished.error)
+
+    def _load(self) -> Checkpoint:
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        checkpoint = load_checkpoint(self._folder, precision=self._precision)
+        if checkpoint.calibration is None:
+            raise ModelError("the checkpoint has not been calibrated")
+        self._description = _describe(checkpoint)
+        return checkpoint
+
+    def _admit(self, pool: TaskPool, checkpoint: Checkpoint) -> bool:
+        """Wait for work, take what may run, drop what was cancelled; False when it is time to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._running or self._state is EngineState.STOPPED)
+            if self._state is EngineState.STOPPED:
+                for task_id in list(self._running):
+                    pool.cancel(task_id)
+                self._running.clear()
+                return False
+            for task_id in [task_id for task_id, job in self._running.items() if job.future.cancelled()]:
+                pool.cancel(task_id)
+                del self._running[task_id]
+            while self._waiting and len(self._running) < self._max_running:
+                job = self._waiting.popleft()
+                if not job.future.cancelled():
+                    self._running[pool.add(job.make(checkpoint))] = job
+            self._changed.notify_all()
+            return True
+
+    def _finish(self, task_id: int, result: object, error: Exception | None) -> None:
+        with self._changed:
+            job = self._running.pop(task_id)
+            self._seconds = 0.7 * self._seconds + 0.3 * (time.monotonic() - job.began)
+            self._changed.notify_all()
+        try:
+            if error is not None:
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(result)
+        except InvalidStateError:  # cancelled at the last moment
+            pass
+
+
+_WHY_CLOSED = {
+    EngineState.LOADING: "the model is being loaded",
+    EngineState.FAILED: "the model cannot be loaded",
+    EngineState.DRAINING: "the service is stopping",
+    EngineState.STOPPED: "the service has stopped",
+}
+
+
+def _describe(checkpoint: Checkpoint) -> ModelDescription:
+    config = checkpoint.config
+    return ModelDescription(
+        name=checkpoint.name,
+        version=checkpoint.version,
+        sha256=checkpoint.sha256,
+        parameters=checkpoint.parameters,
+        size=(checkpoint.path / "weights.safetensors").stat().st_size,
+        precision=checkpoint.precision,
+        max_name_tokens=config.max_name_tokens,
+        max_value_tokens=config.max_value_tokens,
+        max_attributes=config.max_attributes,
+        max_context=config.max_context,
+        card=checkpoint.card,
+    )
+
+
+def evaluate(
+    tasks: Sequence[str], bench: Path, corpus: Path | None, folder: Path | None, progress: Progress
+) -> EvaluationReport:
+    """Measure a checkpoint on benchmark tables.
+
+    Raises:
+        ModelError: no checkpoint, no data, or no such task.
+    """
+    from model.evaluation.report import evaluate as measure
+
+    return measure(tasks, bench, corpus, load_checkpoint(folder), progress)

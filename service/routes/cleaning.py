@@ -1,0 +1,127 @@
+"""`POST /v1/clean`: a table in, flagged cells with repairs out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, Request
+
+from api_schemas.cleaning import (
+    CellJudgement,
+    CleaningRequest,
+    CleaningResponse,
+    CleaningSummary,
+    ColumnSummary,
+    DomainRule,
+    FunctionalDependencyRule,
+    PatternRule,
+)
+from service import engine as words
+from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
+from service.engine import Cell, CleaningOptions, Relation, Repair
+from service.limits import ModelRoute, check_table
+from service.routes.answers import (
+    MODEL_PROBLEMS,
+    ColumnIndex,
+    candidates_of,
+    count_answer,
+    evidence_of,
+    model_info,
+    usage_of,
+)
+
+router = APIRouter(route_class=ModelRoute, tags=["cells"])
+
+
+@router.post("/clean", responses=MODEL_PROBLEMS)
+async def clean_table(
+    request: Request, body: CleaningRequest, engine: EngineOf, settings: SettingsOf, metrics: MetricsOf
+) -> CleaningResponse:
+    """Flag wrong cells and repair them.
+
+    Each flagged cell is `repaired`, or `abstained` where no repair reaches `min_confidence`. A clean table gets an
+    empty list. Rows are numbered from 0; the answer does not depend on the order of rows or columns, nor on other
+    requests.
+    """
+    rows = check_table(body.table, settings)
+    names = body.table.names
+    options = cleaning_options(body, ColumnIndex(names), len(rows))
+    result = await answer(request, engine.clean(Relation.of(names, rows, body.table.name), options))
+    cells = [judgement(repair, names) for repair in result.repairs]
+    count_answer(metrics, "clean", result.usage, [cell.outcome for cell in cells])
+    return CleaningResponse(
+        cells=cells,
+        summary=summarize(cells, len(rows), len(names)),
+        model=model_info(engine),
+        usage=usage_of(result.usage),
+    )
+
+
+def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int) -> CleaningOptions:
+    """The request's options with columns by index.
+
+    Raises:
+        InvalidRequestError: a column or a row that is not in the table.
+    """
+    wanted = None
+    if body.columns is not None:
+        wanted = frozenset(columns.find(name, f"/columns/{place}") for place, name in enumerate(body.columns))
+    examples = []
+    for place, example in enumerate(body.examples):
+        pointer = f"/examples/{place}"
+        columns.check_row(example.row, rows, f"{pointer}/row")
+        cell = Cell(example.row, columns.find(example.column, f"{pointer}/column"))
+        examples.append(words.CellExample(cell, example.value))
+    rules = tuple(_rule(rule, columns, f"/rules/{place}") for place, rule in enumerate(body.rules))
+    return CleaningOptions(
+        attributes=wanted,
+        detect_only=body.detect_only,
+        min_confidence=body.min_confidence,
+        max_error_rate=body.max_error_rate,
+        max_candidates=body.max_candidates,
+        examples=tuple(examples),
+        rules=rules,
+    )
+
+
+def _rule(rule: FunctionalDependencyRule | PatternRule | DomainRule, columns: ColumnIndex, pointer: str) -> words.Rule:
+    if isinstance(rule, FunctionalDependencyRule):
+        determinants = tuple(
+            columns.find(name, f"{pointer}/determinants/{place}") for place, name in enumerate(rule.determinants)
+        )
+        return words.FunctionalDependency(determinants, columns.find(rule.dependent, f"{pointer}/dependent"))
+    column = columns.find(rule.column, f"{pointer}/column")
+    if isinstance(rule, PatternRule):
+        return words.PatternRule(column, rule.regex)
+    return words.DomainRule(column, frozenset(rule.values))
+
+
+def judgement(repair: Repair, names: Sequence[str]) -> CellJudgement:
+    """One flagged cell in the words of the contract."""
+    return CellJudgement(
+        row=repair.cell.tuple_id,
+        column=names[repair.cell.attribute],
+        value=repair.value,
+        error_probability=round(repair.error_probability, 6),
+        outcome=repair.outcome.value,
+        repair=repair.repair,
+        confidence=repair.confidence,
+        candidates=candidates_of(repair.candidates),
+        evidence=evidence_of(repair.evidence),
+    )
+
+
+def summarize(cells: Sequence[CellJudgement], rows: int, columns: int) -> CleaningSummary:
+    """Counts of all flagged cells, and by column."""
+    by_column: dict[str, list[str]] = {}
+    for cell in cells:
+        by_column.setdefault(cell.column, []).append(cell.outcome)
+    counts: Mapping[str, ColumnSummary] = {name: _counts(outcomes) for name, outcomes in sorted(by_column.items())}
+    total = _counts([cell.outcome for cell in cells])
+    return CleaningSummary(rows=rows, cells=rows * columns, by_column=dict(counts), **total.model_dump())
+
+
+def _counts(outcomes: Sequence[str]) -> ColumnSummary:
+    return ColumnSummary(
+        flagged=len(outcomes), repaired=outcomes.count("repaired"), abstained=outcomes.count("abstained")
+    )

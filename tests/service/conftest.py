@@ -1,0 +1,130 @@
+"""Apps with a fake engine: what is asked is kept, what is answered is given, and no model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from service.engine import (
+    CleaningOptions,
+    CleaningResult,
+    CompletionOptions,
+    CompletionResult,
+    EngineState,
+    Load,
+    ModelDescription,
+    NotReadyError,
+    Relation,
+)
+from service.main import create_app
+from service.settings import Settings
+
+DESCRIPTION = ModelDescription(
+    name="fake",
+    version="1.0",
+    sha256="ab" * 32,
+    parameters=12,
+    size=34,
+    precision="float32",
+    max_name_tokens=8,
+    max_value_tokens=16,
+    max_attributes=48,
+    max_context=8,
+    card={"limits": ["knows nothing"]},
+)
+
+
+class FakeEngine:
+    """Answers with what it was given, or raises it; `hold` leaves every future open."""
+
+    def __init__(self) -> None:
+        self.state = EngineState.READY
+        self.load = Load(1, 2)
+        self.asked: list[tuple[str, Relation, Any]] = []
+        self.answer: object = CleaningResult(())
+        self.refusal: Exception | None = None
+        self.hold = False
+        self.futures: list[Future[Any]] = []
+
+    @property
+    def description(self) -> ModelDescription:
+        """The fake model, once it is ready."""
+        if self.state is EngineState.LOADING:
+            raise NotReadyError("the model is being loaded")
+        return DESCRIPTION
+
+    def start(self) -> None:
+        """Nothing to load."""
+
+    def stop(self, seconds: float = 0.0) -> None:
+        """Nothing to end."""
+
+    def check_open(self) -> None:
+        """Raise the refusal, where there is one."""
+        if self.refusal is not None:
+            raise self.refusal
+
+    def clean(self, relation: Relation, options: CleaningOptions) -> Future[CleaningResult]:
+        """Keep what is asked."""
+        return self._answer("clean", relation, options)
+
+    def complete(self, relation: Relation, options: CompletionOptions) -> Future[CompletionResult]:
+        """Keep what is asked."""
+        return self._answer("complete", relation, options)
+
+    def _answer(self, task: str, relation: Relation, options: object) -> Future[Any]:
+        self.check_open()
+        self.asked.append((task, relation, options))
+        future: Future[Any] = Future()
+        self.futures.append(future)
+        if self.hold:
+            return future
+        if isinstance(self.answer, Exception):
+            future.set_exception(self.answer)
+        else:
+            future.set_result(self.answer)
+        return future
+
+
+MakeApp = Callable[..., FastAPI]
+Client = httpx.AsyncClient
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """An engine to tell what to answer."""
+    return FakeEngine()
+
+
+@pytest.fixture
+def make_app(engine: FakeEngine) -> MakeApp:
+    """Apps over the fake engine with the settings that differ from the defaults."""
+
+    def make(**settings: Any) -> FastAPI:
+        return create_app(Settings(_env_file=None, **settings), engine)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+async def client(make_app: MakeApp) -> AsyncIterator[Client]:
+    """A client of an app with default settings."""
+    transport = httpx.ASGITransport(make_app(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+def client_of(app: FastAPI) -> Client:
+    """A client of any app."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://service")
+
+
+@pytest.fixture
+def connect() -> Callable[[FastAPI], Client]:
+    """Clients of apps with settings of their own."""
+    return client_of
