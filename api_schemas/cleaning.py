@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api_schemas.models import Answer, ModelInfo, Usage
-from api_schemas.tables import Name, Strict, Table, Text
+from api_schemas.tables import Name, Strict, Table, Text, encodable
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1, le=20)]
@@ -36,7 +36,7 @@ class PatternRule(Strict):
 
     type: Literal["pattern"]
     column: Name
-    regex: Annotated[Text, StringConstraints(min_length=1)]
+    regex: Annotated[str, StringConstraints(min_length=1), AfterValidator(encodable)]
 
 
 class DomainRule(Strict):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api_schemas.cleaning import Candidate, Count, Evidence, Share
 from api_schemas.models import Answer, ModelInfo, Usage
-from api_schemas.tables import Name, Strict, Table, Text
+from api_schemas.tables import Name, Strict, Table, encodable
 
 MAX_PREFIX_CHARACTERS = 200
 MAX_TARGETS = 100_000
@@ -19,14 +19,14 @@ class CompletionTarget(Strict):
 
     row: Annotated[int, Field(ge=0)]
     column: Name
-    prefix: Annotated[Text, StringConstraints(max_length=MAX_PREFIX_CHARACTERS)] | None = None
+    prefix: Annotated[str, StringConstraints(max_length=MAX_PREFIX_CHARACTERS), AfterValidator(encodable)] | None = None
 
 
 class CompletionRequest(Strict):
     """A table, and the cells to fill; without `targets` every null or empty cell."""
 
     table: Table
-    targets: Annotated[list[CompletionTarget] | None, Field(max_length=MAX_TARGETS)] = None
+    targets: Annotated[list[CompletionTarget] | None, Field(max_length=MAX_TARGETS, fail_fast=True)] = None
     min_confidence: Share = 0.5
     max_candidates: Count = 3
 

@@ -10,14 +10,21 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MAX_NAME_CHARACTERS = 512
 
 
-
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """JSON can write half of a surrogate pair; such text cannot be sent back, so it is not taken in."""
     if not text.isascii():
         try:
@@ -27,9 +34,21 @@ def _encodable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+Text = Annotated[str, AfterValidator(encodable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(encodable)]
+MAX_RECORD_FIELDS = 10_000
+
+
+def _not_too_wide(record: object) -> object:
+    if isinstance(record, dict) and len(record) > MAX_RECORD_FIELDS:
+        raise PydanticCustomError(
+            "record_too_wide", "a record has more than {most} fields", {"most": MAX_RECORD_FIELDS}
+        )
+    return record
+
+
 CellValue = Text | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
+Record = Annotated[dict[Name, CellValue], BeforeValidator(_not_too_wide)]
 
 
 class Strict(BaseModel):
@@ -42,7 +61,7 @@ class Column(Strict):
     """One column by name; the description is read by tasks that look at names."""
 
     name: Name
-    description: Annotated[Text, StringConstraints(max_length=4096)] | None = None
+    description: Annotated[str, StringConstraints(max_length=4096), AfterValidator(encodable)] | None = None
 
 
 class Table(Strict):
@@ -63,10 +82,11 @@ class Table(Strict):
         }
     )
 
-    name: Annotated[Text, StringConstraints(max_length=MAX_NAME_CHARACTERS)] | None = None
-    columns: list[Name | Column] | None = None
-    rows: list[list[CellValue]] | None = None
-    records: list[dict[Name, CellValue]] | None = None
+    name: Annotated[str, StringConstraints(max_length=MAX_NAME_CHARACTERS), AfterValidator(encodable)] | None = None
+    # The first fault is enough, and a table of a million faults must not become a million errors.
+    columns: Annotated[list[Name | Column], Field(fail_fast=True)] | None = None
+    rows: Annotated[list[Annotated[list[CellValue], Field(fail_fast=True)]], Field(fail_fast=True)] | None = None
+    records: Annotated[list[Record], Field(fail_fast=True)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -178,10 +178,13 @@ def _request_id(request: Request) -> str | None:
     return getattr(request.state, "request_id", None)
 
 
+_READ_ERRORS = 200
+
+
 def _places(body: object, found: Sequence[Mapping[str, Any]]) -> list[ErrorDetail]:
-    """One entry for each place: a union of types reports every alternative, only the first is kept."""
+    """One entry for each innermost place: a union of types reports every alternative, the first of a place is kept."""
     places: dict[str, ErrorDetail] = {}
-    for one in found:
+    for one in found[:_READ_ERRORS]:
         where, *path = one["loc"]
         if where != "body":
             places.setdefault(str(one["loc"]), ErrorDetail(detail=one["msg"], parameter=str(path[-1])))
@@ -192,7 +195,7 @@ def _places(body: object, found: Sequence[Mapping[str, Any]]) -> list[ErrorDetai
         detail = "a cell is valid Unicode text, a finite number, true, false or null" if place.is_cell else one["msg"]
         row = context.get("row", place.row)
         places.setdefault(pointer, ErrorDetail(detail=detail, pointer=pointer, row=row, column=place.column))
-    return list(places.values())
+    return [one for pointer, one in places.items() if not any(other.startswith(f"{pointer}/") for other in places)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,135 @@
+"""What `POST /v1/clean` asks of the engine, and how its answer reads in the contract's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.engine import (
+    Cell,
+    CellExample,
+    CleaningOptions,
+    CleaningResult,
+    DomainRule,
+    Evidence,
+    FunctionalDependency,
+    Outcome,
+    PatternRule,
+    Repair,
+    RepairCandidate,
+    Usage,
+)
+from tests.service.conftest import Client, FakeEngine
+
+TABLE = {"name": "t", "columns": ["zip", "city"], "rows": [["02116", "Bostn"], [2116, None], ["02116", "Boston"]]}
+CANDIDATES = (RepairCandidate("Boston", 0.9), RepairCandidate("Austin", 0.05))
+REPAIRED = Repair(
+    Cell(0, 1), "Bostn", 0.97, Outcome.REPAIRED, Evidence("dependency", (2,), "rows agree"), "Boston", 0.9, CANDIDATES
+)
+ABSTAINED = Repair(Cell(1, 0), "2116", 0.6, Outcome.ABSTAINED, Evidence("model"))
+
+
+async def post(client: Client, **body: Any) -> dict[str, Any]:
+    response = await client.post("/v1/clean", json={"table": TABLE, **body})
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine: FakeEngine) -> None:
+    engine.answer = CleaningResult((REPAIRED, ABSTAINED), Usage(3, 100, 20, 0.5))
+    assert await post(client) == {
+        "cells": [
+            {
+                "row": 0,
+                "column": "city",
+                "value": "Bostn",
+                "error_probability": 0.97,
+                "outcome": "repaired",
+                "repair": "Boston",
+                "confidence": 0.9,
+                "candidates": [{"value": "Boston", "confidence": 0.9}, {"value": "Austin", "confidence": 0.05}],
+                "evidence": {"source": "dependency", "rows": [2], "detail": "rows agree"},
+            },
+            {
+                "row": 1,
+                "column": "zip",
+                "value": "2116",
+                "error_probability": 0.6,
+                "outcome": "abstained",
+                "repair": None,
+                "confidence": None,
+                "candidates": [],
+                "evidence": {"source": "model", "rows": [], "detail": None},
+            },
+        ],
+        "summary": {
+            "rows": 3,
+            "cells": 6,
+            "flagged": 2,
+            "repaired": 1,
+            "abstained": 1,
+            "by_column": {
+                "city": {"flagged": 1, "repaired": 1, "abstained": 0},
+                "zip": {"flagged": 1, "repaired": 0, "abstained": 1},
+            },
+        },
+        "model": {"name": "fake", "version": "1.0", "sha256": "ab" * 32},
+        "usage": {"rows": 3, "encoder_tokens": 100, "decoder_tokens": 20, "seconds": 0.5},
+    }
+
+
+async def test_a_clean_table_is_an_answer_without_cells(client: Client) -> None:
+    answer = await post(client)
+    assert answer["cells"] == []
+    assert answer["summary"] == {"rows": 3, "cells": 6, "flagged": 0, "repaired": 0, "abstained": 0, "by_column": {}}
+
+
+async def test_the_engine_is_asked_with_text_and_defaults(client: Client, engine: FakeEngine) -> None:
+    await post(client)
+    ((task, relation, options),) = engine.asked
+    assert task == "clean"
+    assert (relation.attributes, relation.name) == (("zip", "city"), "t")
+    assert relation.tuples == (("02116", "Bostn"), ("2116", None), ("02116", "Boston"))
+    assert options == CleaningOptions()
+
+
+async def test_every_option_reaches_the_engine_with_columns_by_index(client: Client, engine: FakeEngine) -> None:
+    await post(
+        client,
+        columns=["city"],
+        detect_only=True,
+        min_confidence=0.8,
+        max_error_rate=0.02,
+        max_candidates=5,
+        examples=[{"row": 1, "column": "city", "value": "Boston"}, {"row": 0, "column": "zip", "value": None}],
+        rules=[
+            {"type": "functional_dependency", "determinants": ["zip"], "dependent": "city"},
+            {"type": "pattern", "column": "zip", "regex": "[0-9]{5}"},
+            {"type": "domain", "column": "city", "values": ["Boston", "Austin"]},
+        ],
+    )
+    ((_, _, options),) = engine.asked
+    assert options == CleaningOptions(
+        attributes=frozenset({1}),
+        detect_only=True,
+        min_confidence=0.8,
+        max_error_rate=0.02,
+        max_candidates=5,
+        examples=(CellExample(Cell(1, 1), "Boston"), CellExample(Cell(0, 0), None)),
+        rules=(
+            FunctionalDependency((0,), 1),
+            PatternRule(0, "[0-9]{5}"),
+            DomainRule(1, frozenset({"Boston", "Austin"})),
+        ),
+    )
+
+
+async def test_answers_are_counted(client: Client, engine: FakeEngine) -> None:
+    engine.answer = CleaningResult((REPAIRED, ABSTAINED), Usage(3, 100, 20, 0.5))
+    await post(client)
+    await post(client)
+    text = (await client.get("/metrics")).text
+    assert 'rpt_rows_total{task="clean"} 6.0' in text
+    assert 'rpt_cells_total{outcome="repaired",task="clean"} 2.0' in text
+    assert 'rpt_tokens_total{part="encoder"} 200.0' in text
+    assert "Bost" not in text
