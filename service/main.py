@@ -22,6 +22,7 @@ from service.errors import install_handlers
 from service.limits import BodyLimit
 from service.observability import Metrics, RequestLog, configure_logging
 from service.routes import cleaning, completion, health, models
+from service.routes import metrics as metrics_route
 from service.security import ApiKeys, documented_key
 from service.settings import Settings
 
@@ -61,8 +62,10 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.settings, app.state.engine, app.state.metrics = settings, engine, metrics
     install_handlers(app)
+    needs_key = [Depends(documented_key)] if settings.api_keys else []
     for router in (cleaning.router, completion.router, models.router):
-        app.include_router(router, prefix="/v1", dependencies=[Depends(documented_key)])
+        app.include_router(router, prefix="/v1", dependencies=needs_key)
+    app.include_router(metrics_route.router, dependencies=needs_key)
     app.include_router(health.router)
     # Added last is outermost.
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)

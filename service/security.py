@@ -45,7 +45,8 @@ class ApiKeys:
         key = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         if not key:
             return KeyMissingError("send a key as 'Authorization: Bearer KEY'")
-        given = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        # Headers are bytes that were read as Latin-1; a key in UTF-8 is whole again as bytes.
+        given = hashlib.sha256(key.encode("latin-1")).digest()
         # Every key is compared, so that the time does not tell which one was close.
         known = [hmac.compare_digest(given, one) for one in self._hashes]
         return None if any(known) else KeyRefusedError("this key is not one of those that may be used")

@@ -1,13 +1,11 @@
-"""`/livez`, `/readyz`, `/metrics`: what an orchestrator and a monitor ask."""
+"""`/livez`, `/readyz`: what an orchestrator asks; neither needs a key."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
-from starlette.responses import Response
 
-from service.dependencies import EngineOf, MetricsOf
+from service.dependencies import EngineOf
 from service.engine import EngineState, NotReadyError
 from service.routes.answers import problems
 
@@ -32,9 +30,3 @@ async def readyz(engine: EngineOf) -> Health:
     if engine.state is not EngineState.READY:
         raise NotReadyError(f"the model is {engine.state}")
     return Health(status="ok")
-
-
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **problems()})
-async def metrics(metrics: MetricsOf) -> Response:
-    """Metrics for Prometheus."""
-    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

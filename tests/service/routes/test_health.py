@@ -19,12 +19,3 @@ async def test_only_a_ready_engine_is_ready_and_all_are_alive(
         assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
     else:
         assert (ready.status_code, ready.json()["detail"]) == (503, f"the model is {state}")
-
-
-async def test_metrics_show_the_engine(client: Client, engine: FakeEngine) -> None:
-    response = await client.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain")
-    lines = response.text.splitlines()
-    assert {"rpt_ready 1.0", "rpt_running_requests 1.0", "rpt_waiting_requests 2.0"} <= set(lines)
-    engine.state = EngineState.DRAINING
-    assert "rpt_ready 0.0" in (await client.get("/metrics")).text.splitlines()

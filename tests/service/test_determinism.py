@@ -1,0 +1,101 @@
+"""Order of columns and rows, company, batch and padding change no decision: the same answers, bit for bit, over REST."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from model.checkpoint import Checkpoint
+from service.engine import Engine
+from service.main import create_app
+from service.settings import Settings
+from tests.conftest import people_rows
+from tests.service.conftest import serving
+
+COLUMNS = ["id", "name", "zip", "city", "state", "phone"]
+ROWS = [list(values) for values in people_rows(500, 11)]
+
+
+@pytest.fixture(scope="module")
+def http(checkpoint: Checkpoint) -> Iterator[httpx.Client]:
+    """A service with the tiny model."""
+    engine = Engine(checkpoint.path, precision="float32", threads=1)
+    with serving(create_app(Settings(_env_file=None), engine)) as address:
+        engine.wait_ready()
+        with httpx.Client(base_url=address, timeout=300) as client:
+            yield client
+
+
+def ask(http: httpx.Client, path: str, columns: list[str], rows: list[list[str | None]]) -> dict[str, Any]:
+    response = http.post(path, json={"table": {"columns": columns, "rows": rows}})
+    assert response.status_code == 200
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def decisions(cells: list[dict[str, Any]], row_of: list[int]) -> set[str]:
+    """Cells with the row numbers of the original table; equal texts are equal bits of every figure."""
+    return {
+        json.dumps(
+            {
+                **cell,
+                "row": row_of[cell["row"]],
+                "evidence": {**cell["evidence"], "rows": [row_of[row] for row in cell["evidence"]["rows"]]},
+            },
+            sort_keys=True,
+        )
+        for cell in cells
+    }
+
+
+@pytest.fixture(scope="module")
+def plain(http: httpx.Client) -> set[str]:
+    """The decisions about the table as it stands, asked alone."""
+    cells = ask(http, "/v1/clean", COLUMNS, ROWS)["cells"]
+    assert len(cells) > 100
+    assert {cell["outcome"] for cell in cells} == {"repaired", "abstained"}
+    return decisions(cells, list(range(500)))
+
+
+def test_the_same_request_gets_the_same_bytes(http: httpx.Client) -> None:
+    first, second = (ask(http, "/v1/clean", COLUMNS, ROWS[:100]) for _ in range(2))
+    for answer in (first, second):
+        del answer["usage"]["seconds"]
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_order_of_rows_and_columns_changes_no_decision(http: httpx.Client, plain: set[str]) -> None:
+    rng = random.Random(3)
+    order, places = list(range(500)), list(range(len(COLUMNS)))
+    rng.shuffle(order)
+    rng.shuffle(places)
+    rows = [[ROWS[row][place] for place in places] for row in order]
+    cells = ask(http, "/v1/clean", [COLUMNS[place] for place in places], rows)["cells"]
+    assert decisions(cells, order) == plain
+
+
+def test_company_changes_no_decision(http: httpx.Client, plain: set[str]) -> None:
+    """Other requests at the same time, of other sizes, fill the same batches."""
+    others = [[list(values) for values in people_rows(size, size)] for size in (3, 40, 90, 1, 60)]
+    with ThreadPoolExecutor(6) as threads:
+        asked = [threads.submit(ask, http, "/v1/clean", COLUMNS, rows) for rows in others]
+        cells = threads.submit(ask, http, "/v1/clean", COLUMNS, ROWS).result()["cells"]
+        together = [one.result()["cells"] for one in asked]
+    assert decisions(cells, list(range(500))) == plain
+    alone = [ask(http, "/v1/clean", COLUMNS, rows)["cells"] for rows in others]
+    assert together == alone
+
+
+def test_completions_hold_for_every_order_too(http: httpx.Client) -> None:
+    order = list(range(120))
+    random.Random(5).shuffle(order)
+    straight = ask(http, "/v1/complete", COLUMNS, ROWS[:120])["completions"]
+    shuffled = ask(http, "/v1/complete", COLUMNS, [ROWS[row] for row in order])["completions"]
+    assert len(straight) > 10
+    assert decisions(shuffled, order) == decisions(straight, list(range(120)))
