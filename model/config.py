@@ -28,9 +28,9 @@ class ModelConfig:
     """
 
     vocabulary_size: int = 16384
-    width: int = 384
-    heads: int = 12
-    feed_forward: int = 1536
+    width: int = 256
+    heads: int = 8
+    feed_forward: int = 1024
     encoder_layers: int = 6
     decoder_layers: int = 3
     max_name_tokens: int = 14
@@ -85,10 +85,10 @@ class TrainingConfig:
     """
 
     seed: int = 0
-    steps: int = 4000
+    steps: int = 3400
     batch_tokens: int = 4096
-    learning_rate: float = 4e-4
-    warmup_steps: int = 150
+    learning_rate: float = 6e-4
+    warmup_steps: int = 200
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     detection_weight: float = 1.0

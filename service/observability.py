@@ -94,10 +94,9 @@ def _template(scope: Scope) -> str:
     """The path with its parameters named, so that what a client writes never becomes a label."""
     if "route" not in scope:
         return "none"
-    path: str = scope["path"]
-    for name, value in scope.get("path_params", {}).items():
-        path = path.replace(f"/{value}", f"/{{{name}}}")
-    return path
+    # The route knows its own end of the path, the start is what its router was included under.
+    own: list[str] = scope["route"].path.split("/")[1:]
+    return "/".join([*scope["path"].split("/")[: -len(own)], *own])
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

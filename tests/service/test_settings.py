@@ -105,9 +105,7 @@ PUBLIC = ["0.0.0.0", "::", "[::]", "192.168.1.5", "10.0.0.1", "2001:db8::1", "ex
 
 @pytest.mark.parametrize("keys", [None, "", " , "])
 @pytest.mark.parametrize("host", PUBLIC)
-def test_a_public_address_without_keys_is_refused(
-    monkeypatch: pytest.MonkeyPatch, host: str, keys: str | None
-) -> None:
+def test_a_public_address_without_keys_is_refused(monkeypatch: pytest.MonkeyPatch, host: str, keys: str | None) -> None:
     monkeypatch.setenv("RPT_HOST", host)
     if keys is not None:
         monkeypatch.setenv("RPT_API_KEYS", keys)
