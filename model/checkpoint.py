@@ -81,14 +81,15 @@ def save_checkpoint(
     card: dict[str, Any],
     calibration: Calibration | None = None,
 ) -> None:
-    """Write a checkpoint folder with weights in float16; existing files are replaced."""
+    """Write a checkpoint folder with weights in float16, their hash on the card; existing files are replaced."""
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().to("cpu", torch.float16) for name, tensor in denoiser.state_dict().items()}
-    (folder / "weights.safetensors").write_bytes(save(weights))  # save_file would make it readable by its owner only
+    content = save(weights)
+    (folder / "weights.safetensors").write_bytes(content)  # save_file would make it readable by its owner only
     tokenizer.save(folder / "tokenizer.json")
     _write_json(folder / "config.json", {"format": FORMAT_VERSION, "model": asdict(denoiser.config)})
-    _write_json(folder / "card.json", card)
+    _write_json(folder / "card.json", {**card, "sha256": hashlib.sha256(content).hexdigest()})
     if calibration is not None:
         calibration.save(folder / "calibration.json")
 

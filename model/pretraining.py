@@ -12,8 +12,10 @@ import argparse
 import json
 import logging
 import random
+import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -145,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         trainer.run(options.max_seconds, write)
         metrics = validate(denoiser, ExampleFactory(valid, serializer, training, corruption), options.validation_chunks)
         write({"validation": metrics, "step": trainer.position.step})
-    card = _card(options, training, trainer, metrics)
+    card = _card(options, training, trainer, tables, metrics)
     save_checkpoint(options.output, denoiser, tokenizer, card)
     return 0
 
@@ -156,20 +158,54 @@ def _tokenizer(path: Path, corpus: Path, vocabulary_size: int) -> TupleTokenizer
     return TupleTokenizer.load(path)
 
 
+LIMITS = (
+    "Text beyond max_name_tokens and max_value_tokens is cut for the model; such long values are never written.",
+    "Numbers are repaired from other rows, not by arithmetic; a wrong but plausible number is rarely seen.",
+    "Mostly English tables in Latin script; what other languages and scripts get has not been measured.",
+    "An error that a whole column shares looks right: without an example it is not found.",
+    "The tables it learned from are as their publishers left them, errors and biases included.",
+)
+"""What the model card warns of."""
+
+
 def _card(
-    options: argparse.Namespace, training: TrainingConfig, trainer: Trainer, metrics: dict[str, float]
+    options: argparse.Namespace,
+    training: TrainingConfig,
+    trainer: Trainer,
+    tables: Sequence[CorpusTable],
+    metrics: dict[str, float],
 ) -> dict[str, object]:
+    licenses = {table.repository: table.license for table in tables}
     return {
         "name": options.name,
         "version": options.version,
+        "license": "Apache-2.0",
+        "data": {
+            "tables": len(tables),
+            "repositories": len(licenses),
+            "licenses": dict(sorted(Counter(licenses.values()).items())),
+            "sources": sorted(licenses),
+        },
+        "limits": list(LIMITS),
+        "commit": _commit(),
         "initialization": options.initialization,
         "training": asdict(training),
+        "corruption": asdict(CorruptionConfig()),
         "steps": trainer.position.step,
         "encoder_tokens": trainer.position.encoder_tokens,
         "seconds": round(trainer.position.seconds),
         "device": trainer.device.type,
         "validation": metrics,
     }
+
+
+def _commit() -> str | None:
+    """The commit that this file belongs to; None outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -32,7 +32,7 @@ def test_weights_that_sixteen_bits_hold_come_back_exactly(denoiser: TupleDenoise
 
 def test_a_loaded_model_is_ready_for_inference(checkpoint: Checkpoint, denoiser: TupleDenoiser) -> None:
     assert (checkpoint.name, checkpoint.version, checkpoint.precision) == ("tiny", "1.2.3", "float32")
-    assert checkpoint.card == {"name": "tiny", "version": "1.2.3"}
+    assert checkpoint.card == {"name": "tiny", "version": "1.2.3", "sha256": checkpoint.sha256}
     assert checkpoint.config == denoiser.config
     assert checkpoint.parameters == sum(parameter.numel() for parameter in denoiser.parameters())
     assert not checkpoint.denoiser.training

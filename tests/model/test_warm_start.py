@@ -28,7 +28,15 @@ def minilm() -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def warm(minilm: dict[str, Tensor], tokenizer: TupleTokenizer) -> TupleDenoiser:
     torch.manual_seed(0)
-    denoiser = TupleDenoiser(ModelConfig(vocabulary_size=tokenizer.vocabulary_size, encoder_layers=3, decoder_layers=2))
+    config = ModelConfig(
+        vocabulary_size=tokenizer.vocabulary_size,
+        width=384,
+        heads=12,
+        feed_forward=1536,
+        encoder_layers=3,
+        decoder_layers=2,
+    )
+    denoiser = TupleDenoiser(config)
     warm_start(denoiser, tokenizer)
     return denoiser
 

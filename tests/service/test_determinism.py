@@ -1,4 +1,4 @@
-"""Order of columns and rows, company, batch and padding change no decision: the same answers, bit for bit, over REST."""
+"""Order of columns and rows, company, batch and padding change no decision: the same bits of every answer over REST."""
 
 from __future__ import annotations
 
