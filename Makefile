@@ -2,8 +2,9 @@
 #
 #   make serve                    the service on 127.0.0.1:8000
 #   make check test               what CI runs
-#   make train CORPUS=DIR         pretrain into runs/default; started again, it goes on where it stopped
+#   make train CORPUS=DIR         pretrain and calibrate in runs/default; started again, it goes on where it stopped
 #   make evaluate BENCH=DIR       the model beside baselines without learning
+#   make benchmark TABLE=FILE     start-up time, rows per second and memory of the service
 #   make lock                     resolve requirements.lock anew
 #   make docker                   the container image
 #   make docker-check             build and run that image without a Docker engine (Debian, root)
@@ -18,6 +19,7 @@ HOST        ?= 127.0.0.1
 PORT        ?= 8000
 CORPUS      ?=
 BENCH       ?=
+TABLE       ?=
 RUN         ?= runs/default
 STEPS       ?= 3400
 TASKS       ?= cleaning imputation
@@ -33,7 +35,7 @@ RUNTIME := $(VENV)/.runtime
 DEV     := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train evaluate lock docker docker-check clean
+.PHONY: help serve test check format train evaluate benchmark lock docker docker-check clean
 .DELETE_ON_ERROR:
 
 help:
@@ -74,12 +76,16 @@ format: $(DEV)
 
 train: given-CORPUS $(RUNTIME)
 	$(VENV)/bin/rpt pretrain --corpus $(CORPUS) --run $(RUN) --output $(RUN)/checkpoint --steps $(STEPS)
+	$(VENV)/bin/python -m model.finetuning.calibration --corpus $(CORPUS) --checkpoint $(RUN)/checkpoint
 
 evaluate: given-BENCH $(RUNTIME)
 	$(VENV)/bin/rpt evaluate $(TASKS) --bench $(BENCH) $(if $(CORPUS),--corpus $(CORPUS))
 
+benchmark: given-TABLE $(RUNTIME)
+	$(VENV)/bin/python scripts/benchmark.py $(TABLE)
+
 given-%:
-	@test -n '$($*)' || { echo 'say which folder: make $(MAKECMDGOALS) $*=DIR' >&2; exit 1; }
+	@test -n '$($*)' || { echo 'say where: make $(MAKECMDGOALS) $*=PATH' >&2; exit 1; }
 
 lock: $(CREATED)
 	$(VENV)/bin/python scripts/lock.py requirements.lock

@@ -20,11 +20,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -37,6 +38,7 @@ DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """Seconds: a large table may take minutes to judge, a connection must not."""
 
 _RETRIED = frozenset({429, 503})
+_MAX_DOUBLINGS = 32
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -113,7 +115,8 @@ class Retries:
         if response.status_code not in _RETRIED or attempt >= self.attempts:
             return None
         wanted = _retry_after(response)
-        seconds = min(self.first_wait * 2 ** (attempt - 1), self.longest_wait) if wanted is None else wanted
+        doubled = self.first_wait * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
+        seconds = min(doubled, self.longest_wait) if wanted is None else wanted
         return seconds if seconds <= self.longest_wait else None
 
 
@@ -124,7 +127,6 @@ class _Question:
     method: str
     path: str
     body: dict[str, object] | None = None
-    parameters: dict[str, str] = field(default_factory=dict)
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -182,8 +184,9 @@ def _question(path: str, request: BaseModel) -> _Question:
     return _Question("POST", path, request.model_dump(mode="json", exclude_unset=True, by_alias=True))
 
 
-def _headers(api_key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+def _headers(api_key: str | None) -> dict[bytes, bytes]:
+    # As bytes, because httpx takes text for ASCII and a key may be anything.
+    return {b"Authorization": f"Bearer {api_key}".encode()} if api_key else {}
 
 
 class Client:
@@ -223,7 +226,7 @@ class Client:
 
     def model(self, name: str) -> ModelCard:
         """`GET /v1/models/{name}`: one model with its card."""
-        return _read(self._ask(_Question("GET", f"/v1/models/{name}")), ModelCard)
+        return _read(self._ask(_Question("GET", f"/v1/models/{quote(name, safe='')}")), ModelCard)
 
     def ready(self) -> bool:
         """`GET /readyz`: whether the service takes requests now; False while it loads, drains or cannot be reached."""
@@ -247,6 +250,8 @@ class Client:
             return self._http.request(question.method, question.path, json=question.body)
         except httpx.TransportError as error:
             raise _no_answer(self._http.base_url, error) from error
+        except httpx.DecodingError as error:
+            raise UnexpectedAnswerError(f"{question.path}: {error}") from error
 
     def close(self) -> None:
         """Close all connections."""
@@ -292,7 +297,7 @@ class AsyncClient:
 
     async def model(self, name: str) -> ModelCard:
         """`GET /v1/models/{name}`: one model with its card."""
-        return _read(await self._ask(_Question("GET", f"/v1/models/{name}")), ModelCard)
+        return _read(await self._ask(_Question("GET", f"/v1/models/{quote(name, safe='')}")), ModelCard)
 
     async def ready(self) -> bool:
         """`GET /readyz`: whether the service takes requests now; False while it loads, drains or cannot be reached."""
@@ -316,6 +321,8 @@ class AsyncClient:
             return await self._http.request(question.method, question.path, json=question.body)
         except httpx.TransportError as error:
             raise _no_answer(self._http.base_url, error) from error
+        except httpx.DecodingError as error:
+            raise UnexpectedAnswerError(f"{question.path}: {error}") from error
 
     async def close(self) -> None:
         """Close all connections."""

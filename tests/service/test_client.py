@@ -325,34 +325,40 @@ async def test_a_problem_that_says_little_is_still_an_error(ask: Ask, document: 
     assert (str(caught.value), caught.value.errors, caught.value.retry_after) == (text, [], None)
 
 
-UNEXPECTED: dict[str, tuple[httpx.Response, str]] = {
+UNEXPECTED: dict[str, tuple[int, dict[str, Any], str]] = {
     "a page": (
-        httpx.Response(200, html="<p>hello</p>"),
-        "/v1/models: not a ModelList: the body: Invalid JSON: expected value at line 1 column 1",
+        200,
+        {"html": "<p>hello</p>"},
+        "not a ModelList: the body: Invalid JSON: expected value at line 1 column 1",
     ),
     "nothing": (
-        httpx.Response(204),
-        "/v1/models: not a ModelList: the body: Invalid JSON: EOF while parsing a value at line 1 column 0",
+        204,
+        {},
+        "not a ModelList: the body: Invalid JSON: EOF while parsing a value at line 1 column 0",
     ),
     "another document": (
-        httpx.Response(200, json={"models": [MODEL, {"name": "x", "version": 3}]}),
-        "/v1/models: not a ModelList: models.1.version: Input should be a valid string",
+        200,
+        {"json": {"models": [MODEL, {"name": "x", "version": 3}]}},
+        "not a ModelList: models.1.version: Input should be a valid string",
     ),
-    "a page of an error": (httpx.Response(502, html="<p>bad gateway</p>"), "/v1/models: 502 without a problem document"),
-    "a list of an error": (httpx.Response(404, json=["no"]), "/v1/models: 404 without a problem document"),
-    "bytes of an error": (httpx.Response(400, content=b"\xff\xfe\xfd"), "/v1/models: 400 without a problem document"),
+    "a page of an error": (502, {"html": "<p>bad gateway</p>"}, "502 without a problem document"),
+    "a list of an error": (404, {"json": ["no"]}, "404 without a problem document"),
+    "bytes of an error": (400, {"content": b"\xff\xfe\xfd"}, "400 without a problem document"),
     "a redirect": (
-        httpx.Response(307, json={"title": "there"}, headers={"location": "http://elsewhere/"}),
-        "/v1/models: 307 without a problem document",
+        307,
+        {"json": {"title": "there"}, "headers": {"location": "http://elsewhere/"}},
+        "307 without a problem document",
     ),
 }
 
 
-@pytest.mark.parametrize(("response", "message"), UNEXPECTED.values(), ids=UNEXPECTED)
-async def test_an_answer_of_another_shape_is_unexpected(ask: Ask, response: httpx.Response, message: str) -> None:
+@pytest.mark.parametrize(("status", "content", "message"), UNEXPECTED.values(), ids=UNEXPECTED)
+async def test_an_answer_of_another_shape_is_unexpected(
+    ask: Ask, status: int, content: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UnexpectedAnswerError) as caught:
-        await ask(Service(response), "models")
-    assert str(caught.value) == message
+        await ask(Service(httpx.Response(status, **content)), "models")
+    assert str(caught.value) == f"/v1/models: {message}"
 
 
 class Chunks(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -452,9 +458,7 @@ async def test_another_try_waits_until_the_date_that_the_service_names(
 
 
 @pytest.mark.parametrize("header", [None, "", "soon", "-5", "1.5", "Thu, 01 Jan 2026 00:00:30 -0000"])
-async def test_without_a_word_of_the_service_the_wait_doubles(
-    ask: Ask, waits: list[float], header: str | None
-) -> None:
+async def test_without_a_word_of_the_service_the_wait_doubles(ask: Ask, waits: list[float], header: str | None) -> None:
     service = Service(busy(429, header))
     with pytest.raises(UnavailableError) as caught:
         await ask(service, "models", retries=Retries(attempts=6, first_wait=1.0, longest_wait=6.0))
@@ -462,7 +466,7 @@ async def test_without_a_word_of_the_service_the_wait_doubles(
     assert caught.value.retry_after is None
 
 
-async def test_the_wait_has_no_end_of_numbers(ask: Ask, waits: list[float]) -> None:
+async def test_a_client_of_endless_patience_waits_its_longest(ask: Ask, waits: list[float]) -> None:
     with pytest.raises(UnavailableError):
         await ask(Service(busy()), "models", retries=Retries(attempts=1_100))
     assert (len(waits), waits[0], waits[-1]) == (1_099, 0.5, 60.0)
