@@ -360,6 +360,24 @@ class TupleDenoiser(nn.Module):
         copied = attention.masked_fill(absent, float("-inf")).logsumexp(-1) + copy[example, index, 0]
         return torch.logaddexp(written, copied)
 
+    def chosen_next_token_log_probabilities(
+        self, hidden: Tensor, copied: Tensor, ids: Tensor, written_share: Tensor
+    ) -> Tensor:
+        """Log-probabilities of every next token of some slots, float32 (slots, vocabulary).
+
+        The same mixture as `next_token_log_probabilities`, but only the tokens that can be copied are mixed.
+
+        Args:
+            hidden: (slots, width).
+            copied: log-probability of the token at each place of the slot's input being copied, summed over all places
+                that hold the same token and mixed in by the gate, (slots, length).
+            ids: the slot's input, (slots, length).
+            written_share: log of the gate's share for writing, (slots, 1).
+        """
+        scores = self.decoder.vocabulary(hidden, self.encoder.tokens.weight) + written_share
+        mixed = torch.logaddexp(scores.gather(1, ids), copied)
+        return scores.scatter_reduce_(1, ids, mixed, "amax")  # mixing only adds, so the larger one is the mixture
+
     def next_token_log_probabilities(self, hidden: Tensor, copy_keys: Tensor, batch: EncoderBatch) -> Tensor:
         """Log-probabilities of every next token, float32 (batch, slots, vocabulary)."""
         write, copy = self.decoder.gate(hidden)

@@ -24,7 +24,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.config import CorruptionConfig
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.corruption import CorruptedRelation, corrupt_relation
-from model.inference.batching import run_task
+from model.inference.batching import ModelTask, run_tasks
 from model.inference.candidates import MODEL_FEATURES, AskedCell, CandidateFinder
 from model.inference.canonical import Canonical
 from model.inference.cleaning import DETECTION_FEATURES, REPAIR_FEATURES, detect, detection_features
@@ -53,6 +53,12 @@ class Observations:
         self.labels.append(labels.reshape(-1).astype(np.int64))
         self.groups.append(np.full(labels.size, group))
 
+    def extend(self, other: Observations) -> None:
+        """Append all rows of `other`."""
+        self.features += other.features
+        self.labels += other.labels
+        self.groups += other.groups
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Everything as three arrays."""
         return np.concatenate(self.features), np.concatenate(self.labels), np.concatenate(self.groups)
@@ -72,19 +78,32 @@ def observe(checkpoint: Checkpoint, tables: Sequence[CorpusTable], windows: int,
     """Let the model judge corrupted windows of `tables`: observations for detection, repair and fill."""
     usable = [table for table in tables if len(table.relation) >= 20]
     repositories = sorted({table.repository for table in usable})
+
+    def tasks() -> Iterator[ModelTask[dict[str, Observations]]]:
+        for number in range(windows):
+            rng = random.Random(f"{seed}:{number}")
+            repository = rng.choice(repositories)
+            table = rng.choice([one for one in usable if one.repository == repository])
+            yield _observe_window(checkpoint, table.relation, repositories.index(repository), rng)
+
     observations = {name: Observations() for name in ("detection", "repair", "fill")}
-    for number in range(windows):
-        rng = random.Random(f"{seed}:{number}")
-        repository = rng.choice(repositories)
-        table = rng.choice([one for one in usable if one.repository == repository])
-        group = repositories.index(repository)
-        window = _window(checkpoint, table.relation, rng)
-        logits = _observe_detection(checkpoint, window, group, observations["detection"])
-        _observe_repair(checkpoint, window, logits, group, rng, observations["repair"])
-        _observe_fill(checkpoint, table.relation, group, rng, observations["fill"])
-        if number % 10 == 9:
+    for number, observed in enumerate(run_tasks(checkpoint, tasks())):
+        for name, one in observed.items():
+            observations[name].extend(one)
+        if number % 20 == 19:
             logger.info("window %d of %d", number + 1, windows)
     return observations
+
+
+def _observe_window(
+    checkpoint: Checkpoint, relation: Relation, group: int, rng: random.Random
+) -> ModelTask[dict[str, Observations]]:
+    observed = {name: Observations() for name in ("detection", "repair", "fill")}
+    window = _window(checkpoint, relation, rng)
+    logits = yield from _observe_detection(window, group, observed["detection"])
+    yield from _observe_repair(checkpoint, window, logits, group, rng, observed["repair"])
+    yield from _observe_fill(checkpoint, relation, group, rng, observed["fill"])
+    return observed
 
 
 def _sample(relation: Relation, rng: random.Random) -> Relation:
@@ -109,9 +128,9 @@ def _window(checkpoint: Checkpoint, relation: Relation, rng: random.Random) -> _
     return _Window(reader, RelationStatistics(canonical.relation), truth, judged)
 
 
-def _observe_detection(checkpoint: Checkpoint, window: _Window, group: int, into: Observations) -> np.ndarray:
+def _observe_detection(window: _Window, group: int, into: Observations) -> ModelTask[np.ndarray]:
     relation = window.reader.relation
-    logits = run_task(checkpoint, detect(window.reader, tuple_ids=window.judged))
+    logits = yield from detect(window.reader, tuple_ids=window.judged)
     features = detection_features(logits, window.statistics)[window.judged]
     wrong = [
         [(value or "") != true for value, true in zip(relation.tuples[row], window.truth[row], strict=True)]
@@ -123,7 +142,7 @@ def _observe_detection(checkpoint: Checkpoint, window: _Window, group: int, into
 
 def _observe_repair(
     checkpoint: Checkpoint, window: _Window, logits: np.ndarray, group: int, rng: random.Random, into: Observations
-) -> None:
+) -> ModelTask[None]:
     """Candidates of the cells that the model suspects and of some that are wrong."""
     relation = window.reader.relation
     asked = []
@@ -133,12 +152,12 @@ def _observe_repair(
             wrong = (relation.tuples[row][attribute] or "") != true
             if probability >= _ASK_PROBABILITY or (wrong and rng.random() < 0.5):
                 asked.append(AskedCell(Cell(row, attribute), "repair", float(logits[row, attribute])))
-    _observe_candidates(checkpoint, window, asked, group, into)
+    yield from _observe_candidates(checkpoint, window, asked, group, into)
 
 
 def _observe_fill(
     checkpoint: Checkpoint, relation: Relation, group: int, rng: random.Random, into: Observations
-) -> None:
+) -> ModelTask[None]:
     """Candidates of cells that are made missing in a window that is corrupted a little."""
     window = _window(checkpoint, relation, rng)
     observed = window.reader.relation
@@ -150,13 +169,13 @@ def _observe_fill(
     hidden = Relation.of(observed.attributes, rows)
     reader = Reader(checkpoint, hidden)
     masked = _Window(reader, RelationStatistics(hidden), window.truth, window.judged)
-    _observe_candidates(checkpoint, masked, [AskedCell(cell, "fill") for cell in chosen], group, into)
+    yield from _observe_candidates(checkpoint, masked, [AskedCell(cell, "fill") for cell in chosen], group, into)
 
 
 def _observe_candidates(
     checkpoint: Checkpoint, window: _Window, asked: list[AskedCell], group: int, into: Observations
-) -> None:
-    found = run_task(checkpoint, CandidateFinder(checkpoint, window.reader, window.statistics).find(asked))
+) -> ModelTask[None]:
+    found = yield from CandidateFinder(checkpoint, window.reader, window.statistics).find(asked)
     for one in found:
         cell = one.asked.cell
         observed, true = window.reader.relation.value(cell) or "", window.truth[cell.tuple_id][cell.attribute]

@@ -9,8 +9,9 @@ that bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -238,10 +239,24 @@ def _unfit(calls: Sequence[ModelCall]) -> InputError | None:
 
 def run_task(checkpoint: Checkpoint, task: ModelTask[T]) -> T:
     """Run one task alone, to its end; raises what it raises."""
+    return next(run_tasks(checkpoint, [task]))
+
+
+def run_tasks(checkpoint: Checkpoint, tasks: Iterable[ModelTask[T]], at_once: int = 16) -> Iterator[T]:
+    """Run many tasks, up to `at_once` in shared batches; gives their results in order, raises what the first raises."""
     pool = TaskPool(checkpoint)
-    pool.add(task)
+    coming = iter(tasks)
+    running: dict[int, None] = {}
+    ended: dict[int, Finished] = {}
     while True:
-        for finished in pool.step():
-            if finished.error is not None:
-                raise finished.error
-            return finished.result  # type: ignore[return-value]
+        running |= {pool.add(task): None for task in islice(coming, at_once - len(pool))}
+        if not running:
+            return
+        first = next(iter(running))
+        while first not in ended:
+            ended |= {one.task_id: one for one in pool.step()}
+        del running[first]
+        finished = ended.pop(first)
+        if finished.error is not None:
+            raise finished.error
+        yield finished.result  # type: ignore[misc]

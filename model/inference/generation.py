@@ -25,6 +25,7 @@ MAX_QUERIES = 4
 BEAMS = 3
 _SCORE_LENGTH = 192
 _TARGET_CHUNK = 256
+_VOCABULARY_CHUNK = 48
 _UNWRITABLE = tuple(token for token in SpecialToken if token not in (SpecialToken.NULL, SpecialToken.END))
 
 
@@ -117,6 +118,8 @@ class _BeamSearch:
         self.config = checkpoint.config
         self.batch = batch
         self.copy_keys = self.denoiser.copy_keys(states, batch)
+        # Adds up what is copied from places that hold the same token, (rows, length, length).
+        self.same_token = (batch.ids[:, :, None] == batch.ids[:, None, :]).float()
         self.cache = DecoderCache(cross, [])
         self.queries = queries
         rows, slots = batch.ids.shape[0], MAX_QUERIES * BEAMS
@@ -144,62 +147,90 @@ class _BeamSearch:
         for step in range(self.config.max_value_tokens + 1):
             if not self.open:
                 break
-            self._advance(self._next(step))
+            self._advance(*self._next(step))
         return [
             [self._texts(row, number) for number in range(len(row_queries))]
             for row, row_queries in enumerate(self.queries)
         ]
 
-    def _next(self, step: int) -> Tensor:
-        """Log-probabilities of the next tokens, (rows, slots, vocabulary)."""
+    def _next(self, step: int) -> tuple[Tensor, dict[tuple[int, int], list[tuple[int, int]]]]:
+        """Log-probabilities of the next tokens of all live beams, and where each query's beams stand in them.
+
+        Returns:
+            float32 (beams, vocabulary), and for each open query its (beam, place) pairs.
+        """
         ids, columns = torch.from_numpy(self.ids), torch.from_numpy(self.columns)
         positions = torch.full_like(ids, self.config.value_position + step)
         embedded = self.denoiser.embed_answers(ids, positions, columns)
         hidden = self.denoiser.decoder.step(embedded, self.cache, self.batch.keep[:, None, None, :])
-        logits = self.denoiser.next_token_log_probabilities(hidden, self.copy_keys, self.batch)
+        write, copy = self.denoiser.decoder.gate(hidden)
+        attention = self.denoiser.decoder.copy_attention(hidden, self.copy_keys, self.batch.keep)
+        copied = (attention.exp() @ self.same_token).clamp_min(1e-30).log() + copy
+        rows, slots, places = self._live()
+        parts = []
+        for start in range(0, len(rows), _VOCABULARY_CHUNK):
+            # Every chunk has one shape, so that a beam's numbers do not depend on how many there are.
+            chosen = np.arange(start, start + _VOCABULARY_CHUNK) % len(rows)
+            row, slot = torch.from_numpy(rows[chosen]), torch.from_numpy(slots[chosen])
+            parts.append(
+                self.denoiser.chosen_next_token_log_probabilities(
+                    hidden[row, slot], copied[row, slot], self.batch.ids[row], write[row, slot]
+                )[: len(rows) - start]
+            )
+        logits = torch.cat(parts)
         logits[..., list(_UNWRITABLE)] = float("-inf")
         logits[..., self.tokenizer.vocabulary_size :] = float("-inf")  # a small corpus may have filled fewer rows
         if step:
             logits[..., int(SpecialToken.NULL)] = float("-inf")
-        return logits
+        return logits, places
 
-    def _advance(self, logits: Tensor) -> None:
+    def _live(self) -> tuple[np.ndarray, np.ndarray, dict[tuple[int, int], list[tuple[int, int]]]]:
+        """Row and slot of every beam that an open query still follows, and each query's (beam, place) pairs."""
+        rows: list[int] = []
+        slots: list[int] = []
+        places: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for row, number in sorted(self.open):
+            live = np.nonzero(np.isfinite(self.scores[row, number]))[0].tolist()
+            places[row, number] = [(beam, len(rows) + order) for order, beam in enumerate(live)]
+            rows += [row] * len(live)
+            slots += [number * BEAMS + beam for beam in live]
+        return np.asarray(rows), np.asarray(slots), places
+
+    def _advance(self, logits: Tensor, places: dict[tuple[int, int], list[tuple[int, int]]]) -> None:
         """Extend each open query by its best tokens; ended hypotheses move to `done`."""
         top = torch.topk(logits, 2 * BEAMS, dim=-1)
         values, tokens = top.values.double().numpy(), top.indices.numpy()
         order = np.arange(self.ids.size)
-        for row, number in sorted(self.open):
-            first = number * BEAMS
+        for (row, number), beams in places.items():
             if self.prefix is not None and self.queries[row][number].prefix:
-                options = self._constrained(row, number, logits[row, first : first + BEAMS])
+                options = self._constrained(row, number, logits, beams)
             else:
                 options = [
-                    (float(self.scores[row, number, beam] + values[row, first + beam, rank]), beam, int(token))
-                    for beam in range(BEAMS)
-                    if np.isfinite(self.scores[row, number, beam])
-                    for rank, token in enumerate(tokens[row, first + beam])
+                    (float(self.scores[row, number, beam] + values[place, rank]), beam, int(token))
+                    for beam, place in beams
+                    for rank, token in enumerate(tokens[place])
                 ]
             self._extend(row, number, sorted(options, key=lambda option: (-option[0], option[1], option[2])), order)
         self.cache.reorder(torch.from_numpy(order))
 
-    def _constrained(self, row: int, number: int, logits: Tensor) -> list[tuple[float, int, int]]:
+    def _constrained(
+        self, row: int, number: int, logits: Tensor, beams: Sequence[tuple[int, int]]
+    ) -> list[tuple[float, int, int]]:
         """Options that keep to the query's prefix."""
         assert self.prefix is not None
         wanted = self.queries[row][number].prefix.encode("utf-8", "surrogatepass")
         options = []
-        for beam in range(BEAMS):
+        for beam, place in beams:
             score = float(self.scores[row, number, beam])
-            if not np.isfinite(score):
-                continue
             length = sum(len(self.tokenizer.token_bytes(token)) for token in self.history[row][number][beam])
             if length < len(wanted):
                 allowed = torch.tensor(self.prefix.allowed(wanted[length:]))
             else:
-                allowed = torch.topk(logits[beam], 2 * BEAMS).indices
-            best = torch.topk(logits[beam][allowed], min(2 * BEAMS, len(allowed)))
+                allowed = torch.topk(logits[place], 2 * BEAMS).indices
+            best = torch.topk(logits[place][allowed], min(2 * BEAMS, len(allowed)))
             options += [
-                (score + float(value), beam, int(allowed[place]))
-                for value, place in zip(best.values, best.indices, strict=True)
+                (score + float(value), beam, int(allowed[index]))
+                for value, index in zip(best.values, best.indices, strict=True)
             ]
         return options
 
