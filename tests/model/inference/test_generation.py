@@ -62,7 +62,9 @@ def likelihood(checkpoint: Checkpoint, encoder_input: EncoderInput, query: Answe
     states = denoiser.encode(batch)
     hidden = denoiser.decode(states, batch, decoder_batch(checkpoint, query, ids))
     index = torch.arange(len(ids))
-    given = denoiser.token_log_probabilities(states, batch, hidden, torch.zeros_like(index), index, torch.tensor(ids))
+    copying = denoiser.copying(hidden, denoiser.copy_keys(states, batch), batch)
+    first = torch.zeros_like(index)
+    given = denoiser.token_log_probabilities(hidden, copying, batch, first, index, torch.tensor(ids))
     return float(given.sum())
 
 
@@ -100,6 +102,7 @@ def plain_beam_search(checkpoint: Checkpoint, encoder_input: EncoderInput, query
     keys = checkpoint.denoiser.copy_keys(states, batch)
     beams: list[tuple[float, list[int]]] = [(0.0, [])]
     ended: list[tuple[float, list[int]]] = []
+    likeliest = float("-inf")
     for step in range(checkpoint.config.max_value_tokens + 1):
         options = []
         for score, ids in beams:
@@ -110,13 +113,18 @@ def plain_beam_search(checkpoint: Checkpoint, encoder_input: EncoderInput, query
             options += [(score + scores[token], [*ids, int(token)]) for token in best]
         beams = []
         for score, ids in sorted(options, key=lambda one: -one[0]):
+            if score < likeliest - 5.0:
+                continue
             if ids[-1] == SpecialToken.END:
                 ended.append((score / len(ids), ids[:-1]))
+                likeliest = max(likeliest, score)
             else:
                 beams.append((score, ids))
             if len(beams) == BEAMS:
                 break
         ended.sort(key=lambda one: -one[0])
+        if not beams:
+            break
         if len(ended) >= BEAMS and beams[0][0] / (len(beams[0][1]) + 1) < ended[BEAMS - 1][0]:
             break
     texts = [checkpoint.serializer.tokenizer.decode(ids) for _, ids in ended[:BEAMS]]
@@ -127,7 +135,7 @@ def plain_beam_search(checkpoint: Checkpoint, encoder_input: EncoderInput, query
 def test_batched_beams_with_a_cache_write_what_plain_beams_write(
     bare_checkpoint: Checkpoint, encoder_input: EncoderInput, task: str
 ) -> None:
-    queries = [AnswerQuery(task, column) for column in (1, 2, 3)]
+    queries = [AnswerQuery(task, column) for column in (1, 3)]
     unsure = tempted(bare_checkpoint, lambda token, _: token == SpecialToken.NULL)
     for checkpoint in (bare_checkpoint, unsure):
         answers = ask(checkpoint, encoder_input, *queries)
