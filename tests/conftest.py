@@ -21,8 +21,8 @@ from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.corpus import CorpusTable
 from model.inference.batching import run_task
-from model.inference.candidates import MODEL_FEATURES
-from model.inference.cleaning import DETECTION_FEATURES, REPAIR_FEATURES, detect
+from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES
+from model.inference.cleaning import DETECTION_FEATURES, detect
 from model.inference.reading import Reader
 from model.serialization import TupleSerializer
 from model.tokenizer import SpecialToken, TupleTokenizer

@@ -25,9 +25,9 @@ from model.config import CorruptionConfig
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.corruption import CorruptedRelation, corrupt_relation
 from model.inference.batching import ModelTask, run_tasks
-from model.inference.candidates import MODEL_FEATURES, AskedCell, CandidateFinder
+from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
 from model.inference.canonical import Canonical
-from model.inference.cleaning import DETECTION_FEATURES, REPAIR_FEATURES, detect, detection_features
+from model.inference.cleaning import DETECTION_FEATURES, calibrated, detect, detection_features
 from model.inference.reading import Reader
 from model.inference.statistics import RelationStatistics
 from model.pretraining import VALIDATION_SHARD
@@ -74,35 +74,82 @@ class _Window:
     judged: list[int]
 
 
-def observe(checkpoint: Checkpoint, tables: Sequence[CorpusTable], windows: int, seed: int) -> dict[str, Observations]:
-    """Let the model judge corrupted windows of `tables`: observations for detection, repair and fill."""
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """A window to be made: of which relation, of which repository, by which randomness."""
+
+    relation: Relation
+    group: int
+    seed: str
+
+
+def _draws(tables: Sequence[CorpusTable], windows: int, seed: int) -> list[_Draw]:
     usable = [table for table in tables if len(table.relation) >= 20]
     repositories = sorted({table.repository for table in usable})
+    drawn = []
+    for number in range(windows):
+        rng = random.Random(f"{seed}:{number}")
+        repository = rng.choice(repositories)
+        table = rng.choice([one for one in usable if one.repository == repository])
+        drawn.append(_Draw(table.relation, repositories.index(repository), f"{seed}:{number}:window"))
+    return drawn
 
-    def tasks() -> Iterator[ModelTask[dict[str, Observations]]]:
-        for number in range(windows):
-            rng = random.Random(f"{seed}:{number}")
-            repository = rng.choice(repositories)
-            table = rng.choice([one for one in usable if one.repository == repository])
-            yield _observe_window(checkpoint, table.relation, repositories.index(repository), rng)
 
-    observations = {name: Observations() for name in ("detection", "repair", "fill")}
-    for number, observed in enumerate(run_tasks(checkpoint, tasks())):
-        for name, one in observed.items():
+def observe(
+    checkpoint: Checkpoint,
+    tables: Sequence[CorpusTable],
+    windows: int,
+    seed: int,
+    calibration: Calibration | None = None,
+) -> dict[str, Observations]:
+    """Let the model judge corrupted windows of `tables`: observations for detection, repair and fill.
+
+    Repairs are asked for as in cleaning, by the calibrated error probability of a cell. So detection goes first, and
+    where `calibration` is None its calibrator is fitted in between.
+    """
+    draws = _draws(tables, windows, seed)
+    observations = {name: Observations() for name in FEATURES}
+    logits = []
+    judging = (_judge(checkpoint, draw) for draw in draws)
+    for draw, (judged, features, wrong) in zip(draws, run_tasks(checkpoint, judging), strict=True):
+        observations["detection"].add(features, wrong, draw.group)
+        logits.append(judged)
+    logger.info("judged %d windows", windows)
+    calibration = calibration or fit({"detection": observations["detection"]}, "detection")
+    asking = (_ask(checkpoint, draw, judged, calibration) for draw, judged in zip(draws, logits, strict=True))
+    for number, asked in enumerate(run_tasks(checkpoint, asking)):
+        for name, one in asked.items():
             observations[name].extend(one)
         if number % 20 == 19:
             logger.info("window %d of %d", number + 1, windows)
     return observations
 
 
-def _observe_window(
-    checkpoint: Checkpoint, relation: Relation, group: int, rng: random.Random
+def _judge(checkpoint: Checkpoint, draw: _Draw) -> ModelTask[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Detection logits of a window (tuples, attributes), and features and labels of the judged tuples' cells."""
+    window = _window(checkpoint, draw.relation, random.Random(draw.seed))
+    logits = yield from detect(window.reader, tuple_ids=window.judged)
+    features = detection_features(logits, window.statistics)[window.judged]
+    relation = window.reader.relation
+    wrong = [
+        [(value or "") != true for value, true in zip(relation.tuples[row], window.truth[row], strict=True)]
+        for row in window.judged
+    ]
+    return logits, features, np.asarray(wrong)
+
+
+def _ask(
+    checkpoint: Checkpoint, draw: _Draw, logits: np.ndarray, calibration: Calibration
 ) -> ModelTask[dict[str, Observations]]:
-    observed = {name: Observations() for name in ("detection", "repair", "fill")}
-    window = _window(checkpoint, relation, rng)
-    logits = yield from _observe_detection(window, group, observed["detection"])
-    yield from _observe_repair(checkpoint, window, logits, group, rng, observed["repair"])
-    yield from _observe_fill(checkpoint, relation, group, rng, observed["fill"])
+    """Candidates of suspected and of some wrong cells of the window, and of cells of another that are made missing."""
+    rng = random.Random(draw.seed)
+    observed = {"repair": Observations(), "fill": Observations()}
+    window = _window(checkpoint, draw.relation, rng)
+    features = detection_features(logits, window.statistics)
+    flat = calibrated(calibration, "detection", features.reshape(-1, features.shape[-1]), True)
+    probabilities = np.clip(flat.reshape(logits.shape), 1e-4, 1 - 1e-4)
+    yield from _observe_repair(checkpoint, window, probabilities, draw.group, rng, observed["repair"])
+    yield from _observe_fill(checkpoint, draw.relation, draw.group, rng, observed["fill"])
     return observed
 
 
@@ -128,30 +175,23 @@ def _window(checkpoint: Checkpoint, relation: Relation, rng: random.Random) -> _
     return _Window(reader, RelationStatistics(canonical.relation), truth, judged)
 
 
-def _observe_detection(window: _Window, group: int, into: Observations) -> ModelTask[np.ndarray]:
-    relation = window.reader.relation
-    logits = yield from detect(window.reader, tuple_ids=window.judged)
-    features = detection_features(logits, window.statistics)[window.judged]
-    wrong = [
-        [(value or "") != true for value, true in zip(relation.tuples[row], window.truth[row], strict=True)]
-        for row in window.judged
-    ]
-    into.add(features, np.asarray(wrong), group)
-    return logits
-
-
 def _observe_repair(
-    checkpoint: Checkpoint, window: _Window, logits: np.ndarray, group: int, rng: random.Random, into: Observations
+    checkpoint: Checkpoint,
+    window: _Window,
+    probabilities: np.ndarray,
+    group: int,
+    rng: random.Random,
+    into: Observations,
 ) -> ModelTask[None]:
-    """Candidates of the cells that the model suspects and of some that are wrong."""
     relation = window.reader.relation
     asked = []
     for row in window.judged:
         for attribute, true in enumerate(window.truth[row]):
-            probability = 1.0 / (1.0 + np.exp(-float(logits[row, attribute])))
+            probability = float(probabilities[row, attribute])
             wrong = (relation.tuples[row][attribute] or "") != true
             if probability >= _ASK_PROBABILITY or (wrong and rng.random() < 0.5):
-                asked.append(AskedCell(Cell(row, attribute), "repair", float(logits[row, attribute])))
+                logit = float(np.log(probability / (1 - probability)))
+                asked.append(AskedCell(Cell(row, attribute), "repair", logit))
     yield from _observe_candidates(checkpoint, window, asked, group, into)
 
 
@@ -246,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fitting, checking = split_repositories(tables)
     began = time.monotonic()
     calibration = fit(observe(checkpoint, fitting, options.windows, options.seed), f"{VALIDATION_SHARD}, first half")
-    figures = check(calibration, observe(checkpoint, checking, options.windows // 3, options.seed + 1))
+    figures = check(calibration, observe(checkpoint, checking, options.windows // 3, options.seed + 1, calibration))
     calibration.save(Path(options.checkpoint) / "calibration.json")
     card_path = Path(options.checkpoint) / "card.json"
     card = json.loads(card_path.read_text(encoding="utf-8"))

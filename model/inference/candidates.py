@@ -33,9 +33,11 @@ MODEL_FEATURES = (
     "written",
     "rank",
     "is_missing",
-    "error_logit",
 )
 """What the model alone says about a candidate value; the features of the calibrators without statistics."""
+
+REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", *CANDIDATE_FEATURES)
+"""All features of a candidate value; `error_logit` is how likely the observed value is to be wrong, by all evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class AskedCell:
 
 @dataclass(frozen=True, slots=True)
 class CandidateSet:
-    """Values for one cell with features; `features` is float32 (values, MODEL_FEATURES + CANDIDATE_FEATURES)."""
+    """Values for one cell with features; `features` is float32 (values, len(REPAIR_FEATURES))."""
 
     asked: AskedCell
     values: tuple[str, ...]
@@ -133,15 +135,16 @@ class CandidateFinder:
     def _candidate_set(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> CandidateSet:
         observed = self.reader.relation.value(asked.cell) or ""
         values = tuple(one.value for one in scored)
-        features = np.zeros((len(values), len(MODEL_FEATURES) + len(CANDIDATE_FEATURES)), dtype=np.float32)
-        features[:, : len(MODEL_FEATURES)] = _model_features(asked, observed, scored)
+        features = np.zeros((len(values), len(REPAIR_FEATURES)), dtype=np.float32)
+        features[:, : len(MODEL_FEATURES)] = _model_features(observed, scored)
+        features[:, len(MODEL_FEATURES)] = asked.error_logit
         votes: tuple[Vote, ...] = ()
         similar: frozenset[str] = frozenset()
         if self.statistics is not None:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
             for row, value in enumerate(values):
-                features[row, len(MODEL_FEATURES) :] = self.statistics.candidate_features(asked.cell, value)
+                features[row, len(MODEL_FEATURES) + 1 :] = self.statistics.candidate_features(asked.cell, value)
         written = tuple(one.written for one in scored)
         return CandidateSet(asked, values, written, features, votes, similar, self._context_values(asked.cell))
 
@@ -150,7 +153,7 @@ def _order(asked: AskedCell) -> tuple[int, int, str, str]:
     return asked.cell.tuple_id, asked.cell.attribute, asked.task, asked.prefix
 
 
-def _model_features(asked: AskedCell, observed: str, scored: Sequence[ScoredValue]) -> np.ndarray:
+def _model_features(observed: str, scored: Sequence[ScoredValue]) -> np.ndarray:
     """(values, len(MODEL_FEATURES)); `scored` is best first."""
     means = np.array([one.mean_log_probability for one in scored], dtype=np.float64)
     own = next((one.mean_log_probability for one in scored if one.value == observed), float(means.min(initial=-12.0)))
@@ -168,7 +171,6 @@ def _model_features(asked: AskedCell, observed: str, scored: Sequence[ScoredValu
                 float(one.written),
                 np.log1p(rank),
                 float(not one.value),
-                asked.error_logit,
             )
         )
     return np.array(rows, dtype=np.float32).reshape(-1, len(MODEL_FEATURES))

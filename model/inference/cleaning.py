@@ -21,10 +21,10 @@ from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, OptionError
 from model.inference.batching import DetectCall, ModelTask, Progress
-from model.inference.candidates import MODEL_FEATURES, WAVE, AskedCell, CandidateFinder, CandidateSet
+from model.inference.candidates import WAVE, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
 from model.inference.reading import CONTEXT_SIZE, Reader
-from model.inference.statistics import CANDIDATE_FEATURES, CELL_FEATURES, RelationStatistics
+from model.inference.statistics import CELL_FEATURES, RelationStatistics
 from model.tuples import (
     Cell,
     CellExample,
@@ -46,7 +46,6 @@ FLAG_PROBABILITY = 0.5
 """Cells at least this likely to be wrong are flagged."""
 
 DETECTION_FEATURES = ("detection_logit", *CELL_FEATURES)
-REPAIR_FEATURES = (*MODEL_FEATURES, *CANDIDATE_FEATURES)
 MAX_PATTERN_CHARACTERS = 500
 
 

@@ -28,7 +28,7 @@ from model.pretraining import VALIDATION_SHARD
 
 @pytest.fixture(scope="module")
 def observations(bare_checkpoint: Checkpoint, tables: list[CorpusTable]) -> dict[str, Observations]:
-    return observe(bare_checkpoint, tables, windows=3, seed=1)
+    return observe(bare_checkpoint, tables, windows=5, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_observations_have_the_features_that_inference_computes(observations: di
 
 
 def test_a_window_is_observed_the_same_every_time(bare_checkpoint: Checkpoint, tables: list[CorpusTable]) -> None:
-    once, again = (observe(bare_checkpoint, tables, windows=1, seed=5) for _ in range(2))
+    once, again = (observe(bare_checkpoint, tables, windows=3, seed=5) for _ in range(2))
     for name, one in once.items():
         if one.labels:
             for before, after in zip(one.arrays(), again[name].arrays(), strict=True):

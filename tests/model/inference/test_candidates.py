@@ -9,14 +9,14 @@ import pytest
 
 from model.checkpoint import Checkpoint
 from model.inference.batching import AnswerCall, ModelAnswer, ModelCall, run_task
-from model.inference.candidates import MODEL_FEATURES, AskedCell, CandidateFinder, CandidateSet
+from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
 from model.inference.reading import Reader
-from model.inference.statistics import CANDIDATE_FEATURES, RelationStatistics
+from model.inference.statistics import RelationStatistics
 from model.tokenizer import SpecialToken
 from model.tuples import Cell, Relation
 
-FEATURES = (*MODEL_FEATURES, *CANDIDATE_FEATURES)
+FEATURES = REPAIR_FEATURES
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_without_statistics_the_model_and_its_context_are_left(bare_checkpoint: 
     finder = CandidateFinder(bare_checkpoint, Reader(bare_checkpoint, relation), None)
     (found,) = find(finder, [AskedCell(Cell(5, 0))])
     assert (found.votes, found.similar) == ((), frozenset())
-    assert not found.features[:, len(MODEL_FEATURES) :].any()
+    assert not found.features[:, len(MODEL_FEATURES) + 1 :].any()
     assert set(found.context) <= set(found.values)
 
 
