@@ -88,3 +88,25 @@ def test_some_fields_are_quoted() -> None:
     text = (EXAMPLES / "clinics_dirty.csv").read_bytes()
     assert b'"cleaning, filling, ""same-day"" crown"' in text
     assert b"\r" not in text and text.endswith(b"\n")
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_score_counts_repairs_and_harm() -> None:
+    scoring = load("score")
+    _, *errors = read("clinics_errors.csv")
+    clean, dirty = read("clinics_clean.csv")[1:], read("clinics_dirty.csv")[1:]
+    assert scoring.score(clean)[0] == f"{len(errors)} errors: {len(errors)} repaired rightly, 0 cells changed wrongly"
+    assert scoring.score(dirty)[0] == f"{len(errors)} errors: 0 repaired rightly, 0 cells changed wrongly"
+    harmed = [list(row) for row in clean]
+    untouched = next(row for row in range(300) if clean[row] == dirty[row])
+    harmed[untouched][0] = "nonsense"
+    assert scoring.score(harmed)[0] == f"{len(errors)} errors: {len(errors)} repaired rightly, 1 cells changed wrongly"
+    kinds = {line.split(":")[0].strip() for line in scoring.score(clean)[1:]}
+    assert kinds == {error[2] for error in errors}
