@@ -1,6 +1,6 @@
 """How many errors of the sample table a cleaned copy has repaired, and what it changed that was right.
 
-    python examples/score.py cleaned.csv
+python examples/score.py cleaned.csv
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ spread wide and its end token is made likely, so that different inputs get diffe
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zstandard
 from torch import nn
 
 from model.architecture import TupleDenoiser
@@ -79,6 +81,23 @@ def tables() -> list[CorpusTable]:
     ]
     tiny = Relation.of(("one",), [["1"], ["2"]])
     return [*made, CorpusTable("owner/repo5:tiny.csv", "other", "MIT", tiny)]
+
+
+def write_shard(path: Path, tables: Sequence[CorpusTable]) -> None:
+    """A corpus shard of the real form."""
+    lines = [
+        json.dumps(
+            {
+                "id": table.table_id,
+                "license": table.license,
+                "domain": table.domain,
+                "columns": table.relation.attributes,
+                "rows": [[value or "" for value in values] for values in table.relation.tuples],
+            }
+        )
+        for table in tables
+    ]
+    path.write_bytes(zstandard.compress("\n".join(lines).encode()))
 
 
 @pytest.fixture(scope="session")

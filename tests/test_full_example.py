@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import zstandard
 
 from model import pretraining
 from model.checkpoint import load_checkpoint
@@ -19,6 +18,7 @@ from service.cli import main
 from service.engine import Engine
 from service.main import create_app
 from service.settings import Settings
+from tests.conftest import write_shard
 from tests.service.conftest import serving
 
 SHAPE = ["--width", "32", "--heads", "4", "--feed-forward", "64", "--encoder-layers", "1", "--decoder-layers", "1"]
@@ -30,19 +30,7 @@ def write_corpus(folder: Path, tables: list[CorpusTable]) -> None:
     folder.mkdir()
     shards = {"train-00.jsonl.zst": tables[:1], "train-01.jsonl.zst": tables[:1], "valid.jsonl.zst": tables[1:]}
     for name, members in shards.items():
-        lines = [
-            json.dumps(
-                {
-                    "id": table.table_id,
-                    "license": table.license,
-                    "domain": table.domain,
-                    "columns": table.relation.attributes,
-                    "rows": [[value or "" for value in values] for values in table.relation.tuples],
-                }
-            )
-            for table in members
-        ]
-        (folder / name).write_bytes(zstandard.compress("\n".join(lines).encode()))
+        write_shard(folder / name, members)
 
 
 class SmallModelConfig(ModelConfig):

@@ -24,7 +24,7 @@ from model.errors import InputError
 from model.inference.generation import MAX_QUERIES, AnswerQuery, ScoredValue, answer_queries
 from model.serialization import EncoderInput
 
-BUCKETS = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024)
+BUCKETS = (64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480, 512, 640, 768, 1024)
 """Lengths that encoder inputs are padded to."""
 
 BATCH_TOKENS = 2048

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from model import pretraining
 from model.checkpoint import load_checkpoint
@@ -17,6 +16,7 @@ from model.config import ModelConfig
 from model.corpus import CorpusTable
 from model.errors import InputError
 from model.tokenizer import TupleTokenizer
+from tests.conftest import write_shard
 
 Pretrain = Callable[..., Path]
 
@@ -39,19 +39,7 @@ def corpus(tables: list[CorpusTable], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("corpus")
     shards = {"train-00.jsonl.zst": tables[:2], "train-01.jsonl.zst": tables[2:4], "valid.jsonl.zst": tables[4:]}
     for name, members in shards.items():
-        lines = [
-            json.dumps(
-                {
-                    "id": table.table_id,
-                    "license": table.license,
-                    "domain": table.domain,
-                    "columns": table.relation.attributes,
-                    "rows": [[value or "" for value in values] for values in table.relation.tuples],
-                }
-            )
-            for table in members
-        ]
-        (folder / name).write_bytes(zstandard.compress("\n".join(lines).encode()))
+        write_shard(folder / name, members)
     return folder
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import zstandard
 
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint, load_checkpoint
@@ -24,6 +22,7 @@ from model.finetuning.calibration import (
     split_repositories,
 )
 from model.pretraining import VALIDATION_SHARD
+from tests.conftest import write_shard
 
 
 @pytest.fixture(scope="module")
@@ -94,19 +93,7 @@ def test_no_repository_is_on_both_sides(tables: list[CorpusTable]) -> None:
 def test_the_command_writes_calibrators_and_figures_into_the_checkpoint(
     bare_checkpoint: Checkpoint, tables: list[CorpusTable], tmp_path: Path
 ) -> None:
-    lines = [
-        json.dumps(
-            {
-                "id": table.table_id,
-                "license": "MIT",
-                "domain": "people",
-                "columns": table.relation.attributes,
-                "rows": table.relation.tuples,
-            }
-        )
-        for table in tables
-    ]
-    (tmp_path / VALIDATION_SHARD).write_bytes(zstandard.compress("\n".join(lines).encode()))
+    write_shard(tmp_path / VALIDATION_SHARD, tables)
     folder = Path(shutil.copytree(bare_checkpoint.path, tmp_path / "checkpoint"))
     arguments = ["--corpus", str(tmp_path), "--checkpoint", str(folder), "--windows", "3", "--seed", "2"]
     assert main(arguments) == 0
