@@ -9,6 +9,8 @@ that bit for bit.
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -94,7 +96,42 @@ def bucket(length: int) -> int:
     raise InputError(f"a serialized tuple of {length} tokens is longer than {BUCKETS[-1]}")
 
 
-def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
+class StateCache:
+    """Encoder states of suspicious tuples: what detection has read, repair need not read again.
+
+    A state depends on its input alone, so an answer is the same with and without it. The oldest go first.
+    """
+
+    def __init__(self, limit: int = 128 * 2**20) -> None:
+        self._limit = limit
+        self._size = 0
+        self._states: OrderedDict[bytes, torch.Tensor] = OrderedDict()
+
+    def keep(self, encoder_input: EncoderInput, states: torch.Tensor) -> None:
+        """Remember the states of one input, (padded length, width)."""
+        kept = states.clone()
+        self._states[_key(encoder_input)] = kept
+        self._size += kept.nbytes
+        while self._size > self._limit:
+            self._size -= self._states.popitem(last=False)[1].nbytes
+
+    def find(self, encoder_input: EncoderInput) -> torch.Tensor | None:
+        """The states of an input that was kept, once: they are forgotten here."""
+        found = self._states.pop(_key(encoder_input), None)
+        self._size -= 0 if found is None else found.nbytes
+        return found
+
+
+def _key(encoder_input: EncoderInput) -> bytes:
+    parts = (encoder_input.ids, encoder_input.positions, encoder_input.columns, encoder_input.roles)
+    return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).digest()
+
+
+_SUSPICIOUS_LOGIT = -3.0
+"""Tuples with a cell at least this likely to be wrong, by the model alone, are kept for repair."""
+
+
+def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall], cache: StateCache | None = None) -> list[ModelAnswer]:
     """Answer calls of one kind and one bucket in one padded batch."""
     kind, size = type(calls[0]), bucket(max(len(call.encoder_input) for call in calls))
     if len(calls) > capacity(kind, size):
@@ -102,9 +139,13 @@ def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall]) -> list[ModelA
     inputs = [call.encoder_input for call in calls]
     with torch.inference_mode():
         if kind is DetectCall:
-            batch, states = _encode(checkpoint, inputs, size, capacity(kind, size))
-            return list(_detect(checkpoint, states, inputs))
-        batch, states = _encode_for_answers(checkpoint, inputs, size)
+            states = _encode(checkpoint, inputs, size)
+            logits = list(_detect(checkpoint, states, inputs))
+            for row, (one, judged) in enumerate(zip(inputs, logits, strict=True)):
+                if cache is not None and float(judged.max(initial=-np.inf)) > _SUSPICIOUS_LOGIT:
+                    cache.keep(one, states[row])
+            return list(logits)
+        batch, states = _encode_for_answers(checkpoint, inputs, size, cache or StateCache())
         queries = [call.queries for call in calls if isinstance(call, AnswerCall)]
         return list(answer_queries(checkpoint, states, batch, queries))
 
@@ -114,25 +155,27 @@ def capacity(kind: type, size: int) -> int:
     return ANSWER_ROWS if kind is AnswerCall else max(1, BATCH_TOKENS // size)
 
 
-def _encode(
-    checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int, rows: int
-) -> tuple[EncoderBatch, torch.Tensor]:
-    """One encoder pass of a fixed shape; rows that are not there are copies of the first."""
-    batch = collate_inputs([*inputs, *[inputs[0]] * (rows - len(inputs))], size)
-    return batch, checkpoint.denoiser.encode(batch)
+def _encode(checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int) -> torch.Tensor:
+    """One encoder pass of the bucket's shape; rows that are not there are copies of the first."""
+    rows = capacity(DetectCall, size)
+    return checkpoint.denoiser.encode(collate_inputs([*inputs, *[inputs[0]] * (rows - len(inputs))], size))
 
 
 def _encode_for_answers(
-    checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int
+    checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int, cache: StateCache
 ) -> tuple[EncoderBatch, torch.Tensor]:
-    """As many encoder passes as the inputs need, joined and filled up to `ANSWER_ROWS` rows."""
-    rows = min(ANSWER_ROWS, max(1, BATCH_TOKENS // size))
-    passes = [_encode(checkpoint, inputs[at : at + rows], size, rows) for at in range(0, len(inputs), rows)]
-    passes += passes[:1] * (ANSWER_ROWS // rows + 1)
-    batch = EncoderBatch(
-        *(torch.cat([getattr(one, name) for one, _ in passes])[:ANSWER_ROWS] for name in EncoderBatch.__slots__)
-    )
-    return batch, torch.cat([states for _, states in passes])[:ANSWER_ROWS]
+    """States from the cache, or from as many encoder passes as are needed, filled up to `ANSWER_ROWS` rows."""
+    states = [cache.find(one) for one in inputs]
+    missing = [row for row, one in enumerate(states) if one is None]
+    rows = capacity(DetectCall, size)
+    for start in range(0, len(missing), rows):
+        part = missing[start : start + rows]
+        for row, one in zip(part, _encode(checkpoint, [inputs[row] for row in part], size), strict=False):
+            states[row] = one
+    filled = [one for one in states if one is not None]
+    padding = ANSWER_ROWS - len(inputs)
+    batch = collate_inputs([*inputs, *[inputs[0]] * padding], size)
+    return batch, torch.stack([*filled, *[filled[0]] * padding])
 
 
 def _detect(checkpoint: Checkpoint, states: torch.Tensor, inputs: Sequence[EncoderInput]) -> Iterator[np.ndarray]:
@@ -158,6 +201,7 @@ class TaskPool:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
+        self._cache = StateCache()
         self._tasks: dict[int, _Running] = {}
         self._next = 0
 
@@ -199,7 +243,7 @@ class TaskPool:
     def _answer(self, calls: Sequence[ModelCall]) -> list[ModelAnswer | Exception]:
         """Answers of one batch; where it fails, of each call by itself, so that only a faulty call has no answer."""
         try:
-            return [*run_batch(self.checkpoint, calls)]
+            return [*run_batch(self.checkpoint, calls, self._cache)]
         except Exception as error:  # whatever a call raises belongs to the task that made it
             return [error] if len(calls) == 1 else [self._answer([call])[0] for call in calls]
 

@@ -24,6 +24,7 @@ from model.inference.batching import (
     ModelAnswer,
     ModelCall,
     ModelTask,
+    StateCache,
     TaskPool,
     bucket,
     run_batch,
@@ -86,9 +87,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[ModelCall]]:
     """The calls of every batch that runs."""
     ran: list[list[ModelCall]] = []
 
-    def spy(checkpoint: Checkpoint, calls: Sequence[ModelCall]) -> list[ModelAnswer]:
+    def spy(checkpoint: Checkpoint, calls: Sequence[ModelCall], cache: StateCache | None) -> list[ModelAnswer]:
         ran.append(list(calls))
-        return run_batch(checkpoint, calls)
+        return run_batch(checkpoint, calls, cache)
 
     monkeypatch.setattr(batching, "run_batch", spy)
     return ran
@@ -349,3 +350,61 @@ def test_a_call_holds_a_few_queries_and_a_batch_a_few_calls(
 def test_an_input_without_attributes_has_no_logits(bare_checkpoint: Checkpoint) -> None:
     (answer,) = run_task(bare_checkpoint, asking([DetectCall(bare_checkpoint.serializer.serialize([], []))]))
     assert plain([answer]) == [[]]
+
+
+def test_states_of_detection_answer_as_a_pass_of_their_own_does(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "_SUSPICIOUS_LOGIT", -1e9)  # every tuple is suspicious
+    detecting = [call for call in calls if isinstance(call, DetectCall)]
+    answering = [call for call in calls if isinstance(call, AnswerCall)]
+    passes: list[int] = []
+    encode = batching._encode
+
+    def counted(checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int) -> torch.Tensor:
+        passes.append(len(inputs))
+        return encode(checkpoint, inputs, size)
+
+    monkeypatch.setattr(batching, "_encode", counted)
+    apart = plain(run_task(bare_checkpoint, asking(answering)))
+    assert sum(passes) == len(answering)
+
+    def detect_then_answer() -> ModelTask[list[ModelAnswer]]:
+        yield list(detecting)
+        passes.clear()
+        answers = yield list(answering)
+        return list(answers)
+
+    assert plain(run_task(bare_checkpoint, detect_then_answer())) == apart
+    assert passes == []
+
+
+def test_a_cache_forgets_the_oldest_and_gives_each_state_once(bare_checkpoint: Checkpoint, people: Relation) -> None:
+    reader = Reader(bare_checkpoint, people)
+    inputs = [reader.encoder_input(tuple_id, 0) for tuple_id in range(3)]
+    states = [torch.full((4, 8), float(number)) for number in range(3)]
+    cache = StateCache(limit=2 * states[0].nbytes)
+    for one, state in zip(inputs, states, strict=True):
+        cache.keep(one, state)
+    assert cache.find(inputs[0]) is None
+    for number in (1, 2):
+        found = cache.find(inputs[number])
+        assert found is not None and float(found[0, 0]) == number
+        assert cache.find(inputs[number]) is None
+    cache.keep(inputs[0], states[0])
+    assert cache.find(inputs[0]) is not None
+
+
+def test_only_suspicious_tuples_are_kept(
+    bare_checkpoint: Checkpoint, calls: list[ModelCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detecting = [call for call in calls if isinstance(call, DetectCall)]
+    logits = [np.asarray(answer) for answer in run_task(bare_checkpoint, asking(detecting))]
+    threshold = float(np.median([one.max() for one in logits]))
+    monkeypatch.setattr(batching, "_SUSPICIOUS_LOGIT", threshold)
+    cache = StateCache()
+    for call in detecting:
+        run_batch(bare_checkpoint, [call], cache)
+    kept = [cache.find(call.encoder_input) is not None for call in detecting]
+    assert kept == [float(one.max()) > threshold for one in logits]
+    assert 0 < sum(kept) < len(kept)
