@@ -68,6 +68,7 @@ class CandidateSet:
     features: np.ndarray
     votes: tuple[Vote, ...]
     similar: frozenset[str]
+    in_text: frozenset[str]
     context: dict[str, tuple[int, ...]]
 
 
@@ -118,6 +119,8 @@ class CandidateFinder:
         if self.statistics is not None:
             values += [vote.value for vote in self.statistics.votes(asked.cell, 3)]
             values += [similar.value for similar in self.statistics.similar_values(asked.cell, 3)]
+            if asked.task == "fill":
+                values += self.statistics.values_in_text(asked.cell)
         if asked.task == "repair":
             values.append(self.reader.relation.value(asked.cell) or "")
         known = dict.fromkeys(value for value in values if value.startswith(asked.prefix))
@@ -140,13 +143,15 @@ class CandidateFinder:
         features[:, len(MODEL_FEATURES)] = asked.error_logit
         votes: tuple[Vote, ...] = ()
         similar: frozenset[str] = frozenset()
+        in_text: frozenset[str] = frozenset()
         if self.statistics is not None:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
+            in_text = frozenset(self.statistics.values_in_text(asked.cell) if asked.task == "fill" else ())
             for row, value in enumerate(values):
                 features[row, len(MODEL_FEATURES) + 1 :] = self.statistics.candidate_features(asked.cell, value)
         written = tuple(one.written for one in scored)
-        return CandidateSet(asked, values, written, features, votes, similar, self._context_values(asked.cell))
+        return CandidateSet(asked, values, written, features, votes, similar, in_text, self._context_values(asked.cell))
 
 
 def _order(asked: AskedCell) -> tuple[int, int, str, str]:

@@ -299,6 +299,8 @@ def explain(
         if vote.value == value:
             names = ", ".join(repr(relation.attributes[attribute]) for attribute in vote.determinants[:3])
             return Evidence("dependency", tuple_ids, f"rows that agree on {names} hold this value")
+    if value in found.in_text:
+        return Evidence("row_text", (), "a value of this column that stands in another cell of the row")
     if value in found.similar:
         return Evidence("similar_value", tuple_ids, "a more frequent value of the column, close to this one")
     if value in found.context:

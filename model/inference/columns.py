@@ -151,6 +151,16 @@ class Column:
         )
 
     @cached_property
+    def spellings(self) -> dict[str, str]:
+        """The most frequent spelling of each value but for case and blanks; of values of two characters or more."""
+        known: dict[str, str] = {}
+        for code in np.argsort(-self.counts, kind="stable").tolist():
+            key = folded(self.distinct[code])
+            if len(key) > 1:
+                known.setdefault(key, self.distinct[code])
+        return known
+
+    @cached_property
     def bigrams(self) -> tuple[Floats, Floats]:
         """For each distinct value, how usual its character pairs are in the other distinct values.
 

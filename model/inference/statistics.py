@@ -7,7 +7,7 @@ figure is the same, bit for bit, for every order of tuples and attributes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -110,6 +110,9 @@ CANDIDATE_FEATURES: tuple[str, ...] = (
 """Names of the features of a candidate value, in the order of `candidate_features`."""
 
 _LIMIT = 10.0
+_READ_CHARACTERS = 2_000
+_PHRASE_WORDS = 6
+_PUNCTUATION = ".,;:!?()[]{}\"'"
 _MAX_SUPPORTERS = 5
 
 
@@ -175,6 +178,16 @@ class RelationStatistics:
         column = self.columns[cell.attribute]
         code = int(column.codes[cell.tuple_id])
         return [] if code == MISSING else column.similar[code][:limit]
+
+    def values_in_text(self, cell: Cell, limit: int = 3) -> list[str]:
+        """Known values of the cell's attribute that stand as whole words in the tuple's other cells, longest first."""
+        spellings = self.columns[cell.attribute].spellings
+        found: set[str] = set()
+        for attribute, value in enumerate(self.relation.tuples[cell.tuple_id]):
+            if attribute != cell.attribute and value:
+                found |= {key for key in _phrases(value[:_READ_CHARACTERS]) if key in spellings}
+        longest = sorted(found, key=lambda key: (-len(key), key))
+        return [spellings[key] for key in longest[:limit]]
 
     def candidate_features(self, cell: Cell, value: str) -> npt.NDArray[np.float32]:
         """Features of a value that could stand in `cell`, float32 (len(CANDIDATE_FEATURES),), within -10…10."""
@@ -345,6 +358,16 @@ def _column_features(column: Column) -> _ColumnFeatures:
         "has_mojibake": _flags(column, has_mojibake),
     }
     return _ColumnFeatures(shared, by_value)
+
+
+def _phrases(text: str) -> Iterator[str]:
+    """Every run of up to six words, folded, with and without punctuation at its ends."""
+    words = folded(text).split()
+    for start in range(len(words)):
+        for end in range(start + 1, min(len(words), start + _PHRASE_WORDS) + 1):
+            phrase = " ".join(words[start:end])
+            yield phrase
+            yield phrase.strip(_PUNCTUATION)
 
 
 def _over(best: Sequence[SimilarValue | None], read: Callable[[SimilarValue], float]) -> Floats:

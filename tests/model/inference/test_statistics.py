@@ -225,3 +225,21 @@ def test_empty_relations_have_empty_features() -> None:
     assert np.isfinite(missing.cell_features()).all()
     assert missing.votes(Cell(0, 0)) == [] and missing.similar_values(Cell(0, 0)) == []
     assert candidate(missing, Cell(0, 0), "x", "observed_is_missing") == 1.0
+
+
+def test_values_of_a_column_are_found_in_the_text_of_a_row() -> None:
+    rows = [
+        ("Sony", "a", "x"),
+        ("sony", "b", "x"),
+        ("Sony", "c", "x"),
+        ("Sony Ericsson", "d", "x"),
+        ("LG", "e", "x"),
+        ("X", "f", "x"),
+        (None, "phone (SONY  Ericsson), black; not an lgx", "x"),
+        ("LG", "the LG. of LG", "x"),
+    ]
+    statistics = RelationStatistics(Relation.of(("brand", "title", "x"), rows))
+    assert statistics.values_in_text(Cell(6, 0)) == ["Sony Ericsson", "Sony"]
+    assert statistics.values_in_text(Cell(6, 0), limit=1) == ["Sony Ericsson"]
+    assert statistics.values_in_text(Cell(7, 0)) == ["LG"]
+    assert statistics.values_in_text(Cell(0, 0)) == []  # one character says too little
