@@ -10,6 +10,7 @@ can be admitted is bounded, so a full engine says so at once instead of growing.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
@@ -295,8 +296,14 @@ class Engine:
             self._changed.notify_all()
         pool = TaskPool(checkpoint)
         while self._admit(pool, checkpoint):
-            for finished in pool.step():
-                self._finish(finished.task_id, finished.result, finished.error)
+            try:
+                for finished in pool.step():
+                    self._finish(finished.task_id, finished.result, finished.error)
+            except Exception as error:  # a fault of the pool itself must not leave anybody waiting
+                logger.exception("the batch failed")
+                pool = TaskPool(checkpoint)
+                for task_id in list(self._running):
+                    self._finish(task_id, None, error)
 
     def _load(self) -> Checkpoint:
         if self._threads:
@@ -321,8 +328,12 @@ class Engine:
                 del self._running[task_id]
             while self._waiting and len(self._running) < self._max_running:
                 job = self._waiting.popleft()
-                if not job.future.cancelled():
+                if job.future.cancelled():
+                    continue
+                try:
                     self._running[pool.add(job.make(checkpoint))] = job
+                except Exception as error:  # what cannot even begin belongs to the one who asked
+                    _end(job.future, None, error)
             self._changed.notify_all()
             return True
 
@@ -331,13 +342,15 @@ class Engine:
             job = self._running.pop(task_id)
             self._seconds = 0.7 * self._seconds + 0.3 * (time.monotonic() - job.began)
             self._changed.notify_all()
-        try:
-            if error is not None:
-                job.future.set_exception(error)
-            else:
-                job.future.set_result(result)
-        except InvalidStateError:  # cancelled at the last moment
-            pass
+        _end(job.future, result, error)
+
+
+def _end(future: Future[Any], result: object, error: Exception | None) -> None:
+    with contextlib.suppress(InvalidStateError):  # cancelled at the last moment
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
 
 _WHY_CLOSED = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import Checkpoint
-from model.inference.batching import DetectCall, ModelTask, run_task
+from model.inference.batching import DetectCall, Finished, ModelTask, TaskPool, run_task
 from model.inference.cleaning import clean
 from model.serialization import TupleSerializer
 from service.engine import (
@@ -210,3 +210,35 @@ def test_many_threads_at_once_all_get_their_own_answer(start: Start, people: Rel
     for thread in threads:
         thread.join()
     assert [answers[number] for number in range(len(parts))] == expected
+
+
+def test_what_cannot_even_begin_fails_alone(start: Start, people: Relation) -> None:
+    engine = start()
+    engine.wait_ready()
+
+    def broken(checkpoint: Checkpoint) -> ModelTask[object]:
+        raise RuntimeError("no task at all")
+
+    with pytest.raises(RuntimeError, match="no task at all"):
+        engine.submit(broken).result(SECONDS)
+    assert engine.clean(people, CleaningOptions()).result(SECONDS).repairs
+
+
+def test_a_fault_of_the_pool_ends_what_ran_and_the_engine_goes_on(
+    start: Start, people: Relation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    engine.wait_ready()
+    step = TaskPool.step
+    faults = [RuntimeError("the pool broke")]
+
+    def faulty(pool: TaskPool) -> list[Finished]:
+        if faults:
+            raise faults.pop()
+        return step(pool)
+
+    monkeypatch.setattr(TaskPool, "step", faulty)
+    with pytest.raises(RuntimeError, match="the pool broke"):
+        engine.clean(people, CleaningOptions()).result(SECONDS)
+    assert engine.clean(people, CleaningOptions()).result(SECONDS).repairs
+    assert engine.load == Load(0, 0)
