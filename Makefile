@@ -15,14 +15,12 @@
 PYTHON      ?= $(shell command -v python3.11 || command -v python3)
 VENV        ?= .venv
 TORCH_INDEX ?=
-HOST        ?= 127.0.0.1
-PORT        ?= 8000
 CORPUS      ?=
 BENCH       ?=
 TABLE       ?=
 RUN         ?= runs/default
 STEPS       ?= 3400
-TASKS       ?= cleaning imputation
+TASKS       ?=
 DOCKER      ?= docker
 IMAGE       ?= rpt-service
 
@@ -59,7 +57,7 @@ $(DEV): $(RUNTIME)
 	@touch $@
 
 serve: $(RUNTIME)
-	@exec $(VENV)/bin/rpt serve --host $(HOST) --port $(PORT)
+	@exec $(VENV)/bin/rpt serve
 
 test: $(DEV)
 	$(VENV)/bin/python -m pytest

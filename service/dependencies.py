@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends, Request
 
-from service.engine import Engine
+from service.engine import Engine, NotReadyError
 from service.errors import ClientGoneError
 from service.observability import Metrics
 from service.settings import Settings
@@ -46,6 +46,7 @@ async def answer(request: Request, future: Future[T]) -> T:
 
     Raises:
         ClientGoneError: nobody waits for the answer any more.
+        NotReadyError: the engine stopped before it was there.
     """
     waiting = asyncio.wrap_future(future)
     watching = asyncio.create_task(_gone(request))
@@ -53,6 +54,8 @@ async def answer(request: Request, future: Future[T]) -> T:
         await asyncio.wait(cast(list[asyncio.Future[Any]], [waiting, watching]), return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             raise ClientGoneError("the client has hung up")
+        if waiting.cancelled():
+            raise NotReadyError("the service is stopping")
         return waiting.result()
     finally:
         waiting.cancel()

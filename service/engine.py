@@ -30,6 +30,7 @@ from model.errors import InputError, ModelError
 from model.inference.batching import ModelTask, Progress, TaskPool
 from model.inference.cleaning import clean
 from model.inference.completion import complete
+from model.inference.rules import check_rule
 from model.tuples import (
     Cell,
     CellExample,
@@ -82,6 +83,7 @@ __all__ = [
     "RepairCandidate",
     "Rule",
     "Usage",
+    "check_rule",
     "evaluate",
 ]
 
@@ -284,7 +286,8 @@ class Engine:
         try:
             checkpoint = self._load()
         except Exception as error:
-            logger.exception("the model cannot be loaded")
+            # What is wrong with a checkpoint is said in words; only what nobody foresaw needs its places in the code.
+            logger.log(logging.ERROR, "the model cannot be loaded", exc_info=not isinstance(error, ModelError))
             with self._changed:
                 self._problem = f"the model cannot be loaded: {error}"
                 self._state = EngineState.FAILED
@@ -326,10 +329,9 @@ class Engine:
             for task_id in [task_id for task_id, job in self._running.items() if job.future.cancelled()]:
                 pool.cancel(task_id)
                 del self._running[task_id]
+            self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
             while self._waiting and len(self._running) < self._max_running:
                 job = self._waiting.popleft()
-                if job.future.cancelled():
-                    continue
                 try:
                     self._running[pool.add(job.make(checkpoint))] = job
                 except Exception as error:  # what cannot even begin belongs to the one who asked

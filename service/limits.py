@@ -6,7 +6,8 @@ known from the headers; a body without a declared length is counted while it com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_schemas.errors import ErrorDetail
 from api_schemas.tables import Table
+from service.engine import QueueFullError
 from service.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError, respond
 from service.settings import Settings
 
@@ -64,12 +66,35 @@ class ModelRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            if request.method == "POST":
-                _check_media_type(request.headers.get("content-type", ""))
-                request.app.state.engine.check_open()
-            return await handler(request)
+            _check_media_type(request.headers.get("content-type", ""))
+            request.app.state.engine.check_open()
+            # A place is held while the body is read and parsed, so that bodies in memory are as bounded as requests.
+            with request.app.state.places.taken():
+                return await handler(request)
 
         return checked
+
+
+class Places:
+    """How many requests may have their bodies in memory at one time."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take a place for as long as the block runs.
+
+        Raises:
+            QueueFullError: there is none.
+        """
+        if not self._free:
+            raise QueueFullError(retry_after=1)
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 def _check_media_type(content_type: str) -> None:
@@ -80,6 +105,17 @@ def _check_media_type(content_type: str) -> None:
     charset = parameters.lower().partition("charset=")[2].split(";")[0].strip(' "')
     if charset and charset not in ("utf-8", "utf8", "us-ascii", "ascii"):
         raise MediaTypeError("send the body in UTF-8")
+
+
+def check_length(text: str | None, settings: Settings, pointer: str, column: str) -> None:
+    """Refuse a value that comes with the options and is longer than a cell may be.
+
+    Raises:
+        InvalidRequestError: it points at `pointer`.
+    """
+    if text is not None and len(text) > settings.max_cell_characters:
+        detail = f"a value has {len(text)} characters, at most {settings.max_cell_characters} are taken"
+        raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, column=column)])
 
 
 def check_table(table: Table, settings: Settings, pointer: str = "/table") -> list[tuple[str | None, ...]]:

@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.engine import Engine, EngineState
 from service.errors import install_handlers
-from service.limits import BodyLimit
+from service.limits import BodyLimit, Places
 from service.observability import Metrics, RequestLog, configure_logging
 from service.routes import cleaning, completion, health, models
 from service.routes import metrics as metrics_route
@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         title="rpt-service", version=version("rpt-service"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.settings, app.state.engine, app.state.metrics = settings, engine, metrics
+    app.state.places = Places(settings.max_requests)
     install_handlers(app)
     needs_key = [Depends(documented_key)] if settings.api_keys else []
     for router in (cleaning.router, completion.router, models.router):

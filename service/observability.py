@@ -6,6 +6,7 @@ unexpected exception is logged by its class and its places in the code, never by
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.engine import NotReadyError
 from service.errors import respond
 
 REQUEST_ID = "X-Request-Id"
@@ -74,6 +76,10 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, sending)
+        except asyncio.CancelledError:  # the time to drain is over; who was being answered may try again elsewhere
+            if not status:
+                await respond(NotReadyError("the service is stopping"), request_id)(scope, receive, sending)
+            raise
         except Exception as error:  # the last place where a client can still get an answer
             self._log.error("unexpected error", error=type(error).__name__, where=_places(error))
             if not status:

@@ -109,6 +109,7 @@ class StateCache:
 
     def keep(self, encoder_input: EncoderInput, states: torch.Tensor) -> None:
         """Remember the states of one input, (padded length, width)."""
+        self.find(encoder_input)  # kept already, perhaps: counted once
         kept = states.clone()
         self._states[_key(encoder_input)] = kept
         self._size += kept.nbytes
@@ -197,7 +198,7 @@ _DETECTION_CHUNK = 256
 
 
 class TaskPool:
-    """Runs many tasks at once, one batch at a time; tasks that came first fill a batch first."""
+    """Runs many tasks at once, one batch at a time; tasks take turns in deciding what kind of batch it is."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -281,20 +282,23 @@ class TaskPool:
             answers = []
 
     def _choose(self) -> list[tuple[int, int]]:
-        """Calls for one batch: the oldest waiting call decides kind and bucket, others like it join."""
+        """Calls for one batch: one task's oldest call decides kind and bucket, others like it join.
+
+        The task that decided goes to the end, so that a long one does not make the others wait for its end.
+        """
         chosen: list[tuple[int, int]] = []
         key: tuple[type, int] | None = None
-        rows = 0
+        leader, rows = 0, 0
         for task_id, running in self._tasks.items():
             for number in running.waiting:
                 call = running.calls[number]
                 this = (type(call), bucket(len(call.encoder_input)))
                 if key is None:
-                    key, rows = this, capacity(*this)
-                if this == key:
+                    key, rows, leader = this, capacity(*this), task_id
+                if this == key and len(chosen) < rows:
                     chosen.append((task_id, number))
-                    if len(chosen) == rows:
-                        return chosen
+        if key is not None:
+            self._tasks[leader] = self._tasks.pop(leader)
         return chosen
 
 

@@ -82,8 +82,10 @@ class CandidateFinder:
         self.encoder_tokens = 0
         self.decoder_tokens = 0
 
-    def find(self, asked: Sequence[AskedCell], progress: Progress | None = None) -> ModelTask[list[CandidateSet]]:
-        """Candidates of every asked cell, in the order asked."""
+    def find(
+        self, asked: Sequence[AskedCell], progress: Progress | None = None, stage: str = "repair"
+    ) -> ModelTask[list[CandidateSet]]:
+        """Candidates of every asked cell, in the order asked; progress is reported as `stage`."""
         found: dict[int, CandidateSet] = {}
         calls = list(self._calls(asked))
         for start in range(0, len(calls), WAVE):
@@ -95,7 +97,7 @@ class CandidateFinder:
                     found[number] = self._candidate_set(asked[number], scored)
                     self.decoder_tokens += sum(one.tokens for one in scored)
             if progress is not None:
-                progress("repair", len(found), len(asked))
+                progress(stage, len(found), len(asked))
         return [found[number] for number in range(len(asked))]
 
     def _calls(self, asked: Sequence[AskedCell]) -> Iterable[tuple[AnswerCall, list[int]]]:

@@ -8,14 +8,11 @@ what the caller asks for. Otherwise the cell is an abstention: flagged, with can
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from rapidfuzz import process
-from rapidfuzz.distance import DamerauLevenshtein
 
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint
@@ -24,29 +21,25 @@ from model.inference.batching import DetectCall, ModelTask, Progress
 from model.inference.candidates import WAVE, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
 from model.inference.reading import CONTEXT_SIZE, Reader
+from model.inference.rules import Rules, check_rule
 from model.inference.statistics import CELL_FEATURES, RelationStatistics
 from model.tuples import (
     Cell,
     CellExample,
     CleaningOptions,
     CleaningResult,
-    DomainRule,
     Evidence,
-    FunctionalDependency,
     Outcome,
-    PatternRule,
     Relation,
     Repair,
     RepairCandidate,
     Usage,
-    Value,
 )
 
 FLAG_PROBABILITY = 0.5
 """Cells at least this likely to be wrong are flagged."""
 
 DETECTION_FEATURES = ("detection_logit", *CELL_FEATURES)
-MAX_PATTERN_CHARACTERS = 500
 
 
 def clean(
@@ -115,33 +108,6 @@ def calibrated(calibration: Calibration, name: str, features: np.ndarray, use_st
     return calibrator.predict(features[:, : len(calibrator.features)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """The caller's rules, by what they do."""
-
-    patterns: tuple[tuple[int, re.Pattern[str]], ...]
-    domains: tuple[DomainRule, ...]
-
-    def violated(self, attribute: int, value: Value) -> bool:
-        """Whether a present value breaks a pattern or a domain of its attribute."""
-        return bool(value) and not self.allowed(attribute, value or "")
-
-    def allowed(self, attribute: int, value: str) -> bool:
-        """Whether a value satisfies every pattern and domain of its attribute."""
-        fits = all(pattern.fullmatch(value) for place, pattern in self.patterns if place == attribute)
-        return fits and all(value in rule.values for rule in self.domains if rule.attribute == attribute)
-
-    def suggestions(self, attribute: int, value: Value) -> tuple[str, ...]:
-        """Values of a domain that lie nearest to the observed one."""
-        for rule in self.domains:
-            if rule.attribute == attribute:
-                near = process.extract(
-                    value or "", sorted(rule.values), scorer=DamerauLevenshtein.normalized_similarity, limit=5
-                )
-                return tuple(match[0] for match in near)
-        return ()
-
-
 class _Cleaner:
     """One cleaning call, on the canonical relation."""
 
@@ -154,14 +120,9 @@ class _Cleaner:
         self.observed = relation
         self.canonical = Canonical.of(_with_examples(relation, options))
         self.relation = self.canonical.relation
-        rules = [self.canonical.rule(rule) for rule in options.rules]
-        dependencies = [rule for rule in rules if isinstance(rule, FunctionalDependency)]
-        self.rules = _Rules(
-            tuple((rule.attribute, re.compile(rule.regex)) for rule in rules if isinstance(rule, PatternRule)),
-            tuple(rule for rule in rules if isinstance(rule, DomainRule)),
-        )
+        self.rules = Rules([self.canonical.rule(rule) for rule in options.rules])
         self.reader = Reader(checkpoint, self.relation, context)
-        self.statistics = RelationStatistics(self.relation, dependencies) if use_statistics else None
+        self.statistics = RelationStatistics(self.relation, self.rules.dependencies) if use_statistics else None
         self.encoder_tokens = 0
         self.decoder_tokens = 0
         self._known = {example.cell for example in options.examples}
@@ -316,10 +277,13 @@ def _limit_error_rate(repairs: list[Repair], max_error_rate: float | None) -> li
         (number for number, repair in enumerate(repairs) if repair.outcome is Outcome.REPAIRED),
         key=lambda number: (-(repairs[number].confidence or 0.0), number),
     )
+    confidences = [repairs[number].confidence or 0.0 for number in surest]
     expected, kept = 0.0, 0
-    for rank, number in enumerate(surest, start=1):
-        expected += 1.0 - (repairs[number].confidence or 0.0)
-        if expected <= max_error_rate * rank:
+    for rank, confidence in enumerate(confidences, start=1):
+        expected += 1.0 - confidence
+        # Repairs of one confidence stay or go together: their order is that of the rows, which must not decide.
+        ends_here = rank == len(confidences) or confidences[rank] < confidence
+        if ends_here and expected <= max_error_rate * rank + 1e-9:
             kept = rank
     limited = list(repairs)
     for number in surest[kept:]:
@@ -359,19 +323,4 @@ def _check(relation: Relation, options: CleaningOptions) -> None:
             raise OptionError(message, tuple_id=cell.tuple_id, attribute=cell.attribute, field="examples")
         known.add(cell)
     for rule in options.rules:
-        _check_rule(rule, width)
-
-
-def _check_rule(rule: FunctionalDependency | PatternRule | DomainRule, width: int) -> None:
-    named = (*rule.determinants, rule.dependent) if isinstance(rule, FunctionalDependency) else (rule.attribute,)
-    if any(not 0 <= attribute < width for attribute in named):
-        raise OptionError(f"a rule names a column outside the table's {width} columns", field="rules")
-    if isinstance(rule, FunctionalDependency) and (not rule.determinants or rule.dependent in rule.determinants):
-        raise OptionError("a dependency needs determinants, and the dependent cannot be one", field="rules")
-    if isinstance(rule, PatternRule):
-        if len(rule.regex) > MAX_PATTERN_CHARACTERS:
-            raise OptionError(f"a pattern is longer than {MAX_PATTERN_CHARACTERS} characters", field="rules")
-        try:
-            re.compile(rule.regex)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise OptionError(f"a pattern is no regular expression: {error}", field="rules") from error
+        check_rule(rule, width)

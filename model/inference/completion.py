@@ -65,7 +65,7 @@ def complete(
     reader = Reader(checkpoint, canonical.relation, context_size)
     statistics = RelationStatistics(canonical.relation) if use_statistics else None
     finder = CandidateFinder(checkpoint, reader, statistics)
-    found = yield from finder.find([_ask(canonical, target) for target in targets], progress)
+    found = yield from finder.find([_ask(canonical, target) for target in targets], progress, "complete")
     completions = tuple(
         _decide(checkpoint, one, target, canonical, options, use_statistics)
         for one, target in zip(found, targets, strict=True)

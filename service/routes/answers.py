@@ -15,12 +15,12 @@ from service.errors import MEDIA_TYPE, InvalidRequestError
 from service.observability import Metrics
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route: problem documents for these status codes, and for keys and failures."""
+def problems(*statuses: int, keys: bool = True) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route: problem documents for these status codes, for failures, and for keys where needed."""
     schema = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
     return {
         status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: schema}, "model": Problem}
-        for status in (*statuses, 401, 403, 500)
+        for status in (*statuses, *((401, 403) if keys else ()), 500)
     }
 
 
@@ -44,6 +44,9 @@ class ColumnIndex:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._places = {name: place for place, name in enumerate(names)}
+
+    def __len__(self) -> int:
+        return len(self._places)
 
     def find(self, name: str, pointer: str) -> int:
         """The place of a column.

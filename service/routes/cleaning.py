@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fastapi import APIRouter, Request
 
 from api_schemas.cleaning import (
+    CellExample,
     CellJudgement,
     CleaningRequest,
     CleaningResponse,
@@ -16,10 +17,12 @@ from api_schemas.cleaning import (
     FunctionalDependencyRule,
     PatternRule,
 )
+from api_schemas.errors import ErrorDetail
 from service import engine as words
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import Cell, CleaningOptions, Relation, Repair
-from service.limits import ModelRoute, check_table
+from service.errors import InvalidRequestError
+from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import (
     MODEL_PROBLEMS,
     ColumnIndex,
@@ -29,6 +32,7 @@ from service.routes.answers import (
     model_info,
     usage_of,
 )
+from service.settings import Settings
 
 router = APIRouter(route_class=ModelRoute, tags=["cells"])
 
@@ -45,7 +49,7 @@ async def clean_table(
     """
     rows = check_table(body.table, settings)
     names = body.table.names
-    options = cleaning_options(body, ColumnIndex(names), len(rows))
+    options = cleaning_options(body, ColumnIndex(names), len(rows), settings)
     result = await answer(request, engine.clean(Relation.of(names, rows, body.table.name), options))
     cells = [judgement(repair, names) for repair in result.repairs]
     count_answer(metrics, "clean", result.usage, [cell.outcome for cell in cells])
@@ -57,43 +61,67 @@ async def clean_table(
     )
 
 
-def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int) -> CleaningOptions:
+def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int, settings: Settings) -> CleaningOptions:
     """The request's options with columns by index.
 
     Raises:
-        InvalidRequestError: a column or a row that is not in the table.
+        InvalidRequestError: a column or a row that is not in the table, a rule or an example that does not fit it.
     """
     wanted = None
     if body.columns is not None:
         wanted = frozenset(columns.find(name, f"/columns/{place}") for place, name in enumerate(body.columns))
-    examples = []
+    examples: dict[Cell, words.CellExample] = {}
     for place, example in enumerate(body.examples):
-        pointer = f"/examples/{place}"
-        columns.check_row(example.row, rows, f"{pointer}/row")
-        cell = Cell(example.row, columns.find(example.column, f"{pointer}/column"))
-        examples.append(words.CellExample(cell, example.value))
-    rules = tuple(_rule(rule, columns, f"/rules/{place}") for place, rule in enumerate(body.rules))
+        one = _example(example, columns, rows, settings, f"/examples/{place}")
+        if one.cell in examples:
+            detail = "there are two examples for one cell"
+            where = ErrorDetail(detail=detail, pointer=f"/examples/{place}", row=example.row, column=example.column)
+            raise InvalidRequestError(detail, [where])
+        examples[one.cell] = one
+    rules = tuple(_rule(rule, columns, settings, f"/rules/{place}") for place, rule in enumerate(body.rules))
     return CleaningOptions(
         attributes=wanted,
         detect_only=body.detect_only,
         min_confidence=body.min_confidence,
         max_error_rate=body.max_error_rate,
         max_candidates=body.max_candidates,
-        examples=tuple(examples),
+        examples=tuple(examples.values()),
         rules=rules,
     )
 
 
-def _rule(rule: FunctionalDependencyRule | PatternRule | DomainRule, columns: ColumnIndex, pointer: str) -> words.Rule:
+def _example(
+    example: CellExample, columns: ColumnIndex, rows: int, settings: Settings, pointer: str
+) -> words.CellExample:
+    columns.check_row(example.row, rows, f"{pointer}/row")
+    check_length(example.value, settings, f"{pointer}/value", example.column)
+    return words.CellExample(Cell(example.row, columns.find(example.column, f"{pointer}/column")), example.value)
+
+
+def _rule(
+    rule: FunctionalDependencyRule | PatternRule | DomainRule, columns: ColumnIndex, settings: Settings, pointer: str
+) -> words.Rule:
+    """One rule with columns by index, checked where its place in the request is known."""
+    place, named = pointer, None
     if isinstance(rule, FunctionalDependencyRule):
         determinants = tuple(
-            columns.find(name, f"{pointer}/determinants/{place}") for place, name in enumerate(rule.determinants)
+            columns.find(name, f"{pointer}/determinants/{number}") for number, name in enumerate(rule.determinants)
         )
-        return words.FunctionalDependency(determinants, columns.find(rule.dependent, f"{pointer}/dependent"))
-    column = columns.find(rule.column, f"{pointer}/column")
-    if isinstance(rule, PatternRule):
-        return words.PatternRule(column, rule.regex)
-    return words.DomainRule(column, frozenset(rule.values))
+        made: words.Rule = words.FunctionalDependency(
+            determinants, columns.find(rule.dependent, f"{pointer}/dependent")
+        )
+    elif isinstance(rule, PatternRule):
+        place, named = f"{pointer}/regex", rule.column
+        made = words.PatternRule(columns.find(rule.column, f"{pointer}/column"), rule.regex)
+    else:
+        for number, value in enumerate(rule.values):
+            check_length(value, settings, f"{pointer}/values/{number}", rule.column)
+        made = words.DomainRule(columns.find(rule.column, f"{pointer}/column"), frozenset(rule.values))
+    try:
+        words.check_rule(made, len(columns))
+    except words.InputError as error:
+        raise InvalidRequestError(str(error), [ErrorDetail(detail=str(error), pointer=place, column=named)]) from error
+    return made
 
 
 def judgement(repair: Repair, names: Sequence[str]) -> CellJudgement:

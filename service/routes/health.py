@@ -18,13 +18,13 @@ class Health(BaseModel):
     status: str
 
 
-@router.get("/livez")
+@router.get("/livez", responses=problems(keys=False))
 async def livez() -> Health:
     """The process answers."""
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=problems(503))
+@router.get("/readyz", responses=problems(503, keys=False))
 async def readyz(engine: EngineOf) -> Health:
     """The model is loaded and takes requests; 503 while it loads, after it failed to, and while the service stops."""
     if engine.state is not EngineState.READY:

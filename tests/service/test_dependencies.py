@@ -45,6 +45,38 @@ async def test_when_the_client_hangs_up_the_work_is_cancelled(make_app: MakeApp,
     assert [message["status"] for message in sent if message["type"] == "http.response.start"] == [499]
 
 
+async def test_an_engine_that_stops_first_is_a_503(make_app: MakeApp, engine: FakeEngine, connect: Any) -> None:
+    engine.hold = True
+    async with connect(make_app()) as client:
+        asked = asyncio.create_task(
+            client.post("/v1/clean", content=BODY, headers={"content-type": "application/json"})
+        )
+        while not engine.futures:
+            await asyncio.sleep(0.01)
+        engine.futures[0].cancel()
+        response = await asyncio.wait_for(asked, 10)
+    assert (response.status_code, response.json()["type"]) == (503, "urn:rpt:problem:not-ready")
+    assert response.headers["retry-after"] == "5"
+
+
+async def test_no_more_bodies_are_in_memory_than_there_are_places(
+    make_app: MakeApp, engine: FakeEngine, connect: Any
+) -> None:
+    engine.hold = True
+    headers = {"content-type": "application/json"}
+    async with connect(make_app(max_requests=2)) as client:
+        held = [asyncio.create_task(client.post("/v1/clean", content=BODY, headers=headers)) for _ in range(2)]
+        while len(engine.futures) < 2:
+            await asyncio.sleep(0.01)
+        refused = await client.post("/v1/clean", content=BODY, headers=headers)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        for future in engine.futures:
+            future.set_result(engine.answer)
+        assert [(await one).status_code for one in held] == [200, 200]
+        engine.hold = False
+        assert (await client.post("/v1/clean", content=BODY, headers=headers)).status_code == 200
+
+
 async def test_a_late_answer_is_waited_for(make_app: MakeApp, engine: FakeEngine, connect: Any) -> None:
     engine.hold = True
     async with connect(make_app()) as client:

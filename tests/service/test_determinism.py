@@ -32,8 +32,10 @@ def http(checkpoint: Checkpoint) -> Iterator[httpx.Client]:
             yield client
 
 
-def ask(http: httpx.Client, path: str, columns: list[str], rows: list[list[str | None]]) -> dict[str, Any]:
-    response = http.post(path, json={"table": {"columns": columns, "rows": rows}})
+def ask(
+    http: httpx.Client, path: str, columns: list[str], rows: list[list[str | None]], **options: Any
+) -> dict[str, Any]:
+    response = http.post(path, json={"table": {"columns": columns, "rows": rows}, **options})
     assert response.status_code == 200
     answer: dict[str, Any] = response.json()
     return answer
@@ -99,3 +101,17 @@ def test_completions_hold_for_every_order_too(http: httpx.Client) -> None:
     shuffled = ask(http, "/v1/complete", COLUMNS, [ROWS[row] for row in order])["completions"]
     assert len(straight) > 10
     assert decisions(shuffled, order) == decisions(straight, list(range(120)))
+
+
+def test_a_bound_on_errors_keeps_the_same_repairs_in_every_order(http: httpx.Client) -> None:
+    order = list(range(200))
+    random.Random(8).shuffle(order)
+    unbound = ask(http, "/v1/clean", COLUMNS, ROWS[:200])["cells"]
+    doubts = sorted(1 - cell["confidence"] for cell in unbound if cell["outcome"] == "repaired")
+    surest = doubts[: len(doubts) // 2]
+    rate = sum(surest) / len(surest)  # about half of the repairs keep this bound
+    kept = ask(http, "/v1/clean", COLUMNS, ROWS[:200], max_error_rate=rate)["cells"]
+    shuffled = ask(http, "/v1/clean", COLUMNS, [ROWS[row] for row in order], max_error_rate=rate)["cells"]
+    repaired = [sum(cell["outcome"] == "repaired" for cell in cells) for cells in (kept, unbound)]
+    assert 0 < repaired[0] < repaired[1]
+    assert decisions(shuffled, order) == decisions(kept, list(range(200)))

@@ -4,6 +4,7 @@ than there is room for."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
@@ -162,6 +163,27 @@ def test_a_cancelled_request_leaves_at_once_and_its_generator_is_closed(start: S
     else:
         pytest.fail("the cancelled requests were never let go")
     assert not second.entered.is_set()
+
+
+def test_cancelled_requests_that_wait_make_room_while_others_run(start: Start) -> None:
+    engine = start(max_requests=3, max_running=1)
+    engine.wait_ready()
+
+    def endless(checkpoint: Checkpoint) -> ModelTask[None]:
+        while True:
+            yield [DetectCall(checkpoint.serializer.serialize(["a"], ["1"]))]
+
+    running = engine.submit(endless)
+    waiting = [engine.submit(Gate()) for _ in range(2)]
+    with pytest.raises(QueueFullError):
+        engine.check_open()
+    assert all(one.cancel() for one in waiting)
+    deadline = time.monotonic() + SECONDS
+    while engine.load != Load(1, 0):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    engine.check_open()
+    running.cancel()
 
 
 def test_a_draining_engine_finishes_what_it_has_and_takes_no_more(start: Start) -> None:

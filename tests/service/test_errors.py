@@ -100,6 +100,22 @@ BAD_REQUESTS: dict[str, tuple[object, object]] = {
         {"table": TABLE, "rules": [{"type": "functional_dependency", "determinants": ["a"], "dependent": "c"}]},
         invalid("the table has no such column", pointer="/rules/0/dependent", column="c"),
     ),
+    "pattern that is none": (
+        {"table": TABLE, "rules": [{"type": "pattern", "column": "b", "regex": "("}]},
+        invalid("a pattern is no regular expression: missing ) at position 1", pointer="/rules/0/regex", column="b"),
+    ),
+    "dependent among the determinants": (
+        {"table": TABLE, "rules": [{"type": "functional_dependency", "determinants": ["a"], "dependent": "a"}]},
+        invalid("a dependency needs determinants, and the dependent cannot be one", pointer="/rules/0"),
+    ),
+    "two examples for one cell": (
+        {"table": TABLE, "examples": [{"row": 0, "column": "a", "value": value} for value in ("x", "y")]},
+        invalid("there are two examples for one cell", pointer="/examples/1", row=0, column="a"),
+    ),
+    "example longer than a cell": (
+        {"table": TABLE, "examples": [{"row": 0, "column": "a", "value": "x" * 100_001}]},
+        invalid("a value has 100001 characters, at most 100000 are taken", pointer="/examples/0/value", column="a"),
+    ),
     "list instead of an object": (
         [],
         problem(

@@ -16,6 +16,7 @@ from model.config import ModelConfig
 from model.errors import InputError
 from model.inference import batching
 from model.inference.batching import (
+    ANSWER_ROWS,
     BATCH_TOKENS,
     BUCKETS,
     AnswerCall,
@@ -170,7 +171,7 @@ def test_a_step_runs_one_batch_of_one_kind_and_one_length(
         assert len({type(call) for call in ran}) == 1
         sizes = {bucket(len(call.encoder_input)) for call in ran}
         assert len(sizes) == 1
-        assert len(ran) <= BATCH_TOKENS // sizes.pop()
+        assert len(ran) <= (ANSWER_ROWS if isinstance(ran[0], AnswerCall) else BATCH_TOKENS // sizes.pop())
     assert sum(len(ran) for ran in batches) == len(calls)
 
 
@@ -191,14 +192,30 @@ def test_every_batch_of_a_length_has_one_shape(
     assert all(rows == BATCH_TOKENS // length and length in BUCKETS for rows, length in shapes)
 
 
-def test_tasks_that_came_first_are_served_first(bare_checkpoint: Checkpoint, people: Relation) -> None:
+def test_tasks_take_turns_so_that_a_long_one_holds_up_nobody(bare_checkpoint: Checkpoint, people: Relation) -> None:
+    long, short = (Reader(bare_checkpoint, people, size).encoder_input(0, 0) for size in (4, 0))
+    assert bucket(len(long)) > bucket(len(short))
+
+    def endless() -> ModelTask[None]:
+        for _ in range(1000):
+            yield [DetectCall(long)] * 200
+
+    pool = TaskPool(bare_checkpoint)
+    first = pool.add(endless())
+    second = pool.add(asking([DetectCall(short)]))
+    ended = [done.task_id for _ in range(3) for done in pool.step()]
+    assert ended == [second]
+    pool.cancel(first)
+
+
+def test_a_task_fills_what_another_leaves_of_a_batch(bare_checkpoint: Checkpoint, people: Relation) -> None:
     one = Reader(bare_checkpoint, people, 0).encoder_input(0, 0)
     rows = BATCH_TOKENS // bucket(len(one))
     pool = TaskPool(bare_checkpoint)
-    first = pool.add(asking([DetectCall(one)] * (rows + 1)))
-    second = pool.add(asking([DetectCall(one)]))
-    assert pool.step() == []
-    assert [done.task_id for done in pool.step()] == [first, second]
+    first = pool.add(asking([DetectCall(one)] * (rows - 1)))
+    second = pool.add(asking([DetectCall(one)] * 2))
+    assert [done.task_id for done in pool.step()] == [first]
+    assert [done.task_id for done in pool.step()] == [second]
 
 
 def failing(after: int, one: EncoderInput) -> ModelTask[None]:
@@ -391,8 +408,11 @@ def test_a_cache_forgets_the_oldest_and_gives_each_state_once(bare_checkpoint: C
         found = cache.find(inputs[number])
         assert found is not None and float(found[0, 0]) == number
         assert cache.find(inputs[number]) is None
-    cache.keep(inputs[0], states[0])
+    for _ in range(9):  # equal inputs are one
+        cache.keep(inputs[0], states[0])
+    cache.keep(inputs[1], states[1])
     assert cache.find(inputs[0]) is not None
+    assert cache.find(inputs[1]) is not None
 
 
 def test_only_suspicious_tuples_are_kept(

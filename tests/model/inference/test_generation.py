@@ -168,7 +168,7 @@ def test_candidates_have_the_same_score_alone_and_together(
 def test_more_candidates_than_one_round_holds_are_all_scored(
     bare_checkpoint: Checkpoint, encoder_input: EncoderInput
 ) -> None:
-    values = tuple(f"{number:08d}" for number in range(60))  # nine tokens each, 192 in a round
+    values = tuple(f"{number:08d}" for number in range(60))  # nine tokens each, ten in a pack, a pack in a round here
     (scored,) = ask(bare_checkpoint, encoder_input, AnswerQuery("fill", 2, values, write=False))
     assert {one.value for one in scored} == set(values)
     assert {one.tokens for one in scored} == {9}
