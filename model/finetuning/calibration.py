@@ -25,7 +25,7 @@ from model.config import CorruptionConfig
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.corruption import CorruptedRelation, corrupt_relation
 from model.inference.batching import ModelTask, run_tasks
-from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
+from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
 from model.inference.canonical import Canonical
 from model.inference.cleaning import DETECTION_FEATURES, calibrated, detect, detection_features
 from model.inference.reading import Reader
@@ -222,10 +222,11 @@ def _observe_candidates(
         use = np.array([value != observed for value in one.values], dtype=bool)
         right = np.array([value == true for value in one.values])
         if use.any():
-            into.add(one.features[use], right[use], group)
+            features = one.features[use]
+            into.add(features if one.asked.task == "fill" else features[:, : len(REPAIR_FEATURES)], right[use], group)
 
 
-FEATURES = {"detection": DETECTION_FEATURES, "repair": REPAIR_FEATURES, "fill": REPAIR_FEATURES}
+FEATURES = {"detection": DETECTION_FEATURES, "repair": REPAIR_FEATURES, "fill": FILL_FEATURES}
 ALONE = {"detection": 1, "repair": len(MODEL_FEATURES), "fill": len(MODEL_FEATURES)}
 
 
@@ -277,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Fit a checkpoint's calibrators on held-out corpus tables.")
     parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
     parser.add_argument("--checkpoint", required=True, help="checkpoint folder; calibration.json is written into it")
-    parser.add_argument("--windows", type=int, default=240, help="corrupted windows that the model judges, for fitting")
+    parser.add_argument("--windows", type=int, default=200, help="corrupted windows that the model judges, for fitting")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.inference.batching import AnswerCall, ModelTask, Progress
 from model.inference.generation import MAX_QUERIES, AnswerQuery, ScoredValue
+from model.inference.neighbours import NeighbourVote
 from model.inference.reading import Reader
 from model.inference.statistics import CANDIDATE_FEATURES, RelationStatistics, Vote
 from model.serialization import Mask
@@ -37,7 +40,17 @@ MODEL_FEATURES = (
 """What the model alone says about a candidate value; the features of the calibrators without statistics."""
 
 REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", *CANDIDATE_FEATURES)
-"""All features of a candidate value; `error_logit` is how likely the observed value is to be wrong, by all evidence."""
+"""Features of a value that could repair a cell; `error_logit`: how likely the observed value is to be wrong."""
+
+FILL_FEATURES = (
+    *REPAIR_FEATURES,
+    "neighbour_share",
+    "is_nearest",
+    "neighbour_similarity",
+    "in_text",
+    "is_longest_in_text",
+)
+"""Features of a value that could fill a cell: those of a repair, and what resembling rows and the row's text say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class AskedCell:
 
 @dataclass(frozen=True, slots=True)
 class CandidateSet:
-    """Values for one cell with features; `features` is float32 (values, len(REPAIR_FEATURES))."""
+    """Values for one cell with features; `features` is float32 (values, len(FILL_FEATURES))."""
 
     asked: AskedCell
     values: tuple[str, ...]
@@ -68,7 +81,8 @@ class CandidateSet:
     features: np.ndarray
     votes: tuple[Vote, ...]
     similar: frozenset[str]
-    in_text: frozenset[str]
+    in_text: tuple[str, ...]
+    neighbours: tuple[NeighbourVote, ...]
     context: dict[str, tuple[int, ...]]
 
 
@@ -81,12 +95,14 @@ class CandidateFinder:
         self.statistics = statistics
         self.encoder_tokens = 0
         self.decoder_tokens = 0
+        self._neighbours: dict[Cell, list[NeighbourVote]] = {}
 
     def find(
         self, asked: Sequence[AskedCell], progress: Progress | None = None, stage: str = "repair"
     ) -> ModelTask[list[CandidateSet]]:
         """Candidates of every asked cell, in the order asked; progress is reported as `stage`."""
         found: dict[int, CandidateSet] = {}
+        self._look_around(asked)
         calls = list(self._calls(asked))
         for start in range(0, len(calls), WAVE):
             wave = calls[start : start + WAVE]
@@ -99,6 +115,16 @@ class CandidateFinder:
             if progress is not None:
                 progress(stage, len(found), len(asked))
         return [found[number] for number in range(len(asked))]
+
+    def _look_around(self, asked: Sequence[AskedCell]) -> None:
+        """Find the neighbours of all cells to fill, attribute by attribute."""
+        cells = sorted({(one.cell.attribute, one.cell.tuple_id) for one in asked if one.task == "fill"})
+        if self.statistics is None:
+            return
+        for attribute, group in groupby(cells, key=itemgetter(0)):
+            tuple_ids = [tuple_id for _, tuple_id in group]
+            votes = self.statistics.neighbours.votes(attribute, tuple_ids)
+            self._neighbours |= {Cell(row, attribute): one for row, one in zip(tuple_ids, votes, strict=True)}
 
     def _calls(self, asked: Sequence[AskedCell]) -> Iterable[tuple[AnswerCall, list[int]]]:
         """Calls of at most `MAX_QUERIES` cells of one tuple and one group, with the cells' numbers."""
@@ -123,6 +149,7 @@ class CandidateFinder:
             values += [similar.value for similar in self.statistics.similar_values(asked.cell, 3)]
             if asked.task == "fill":
                 values += self.statistics.values_in_text(asked.cell)
+                values += [vote.value for vote in self._neighbours[asked.cell]]
         if asked.task == "repair":
             values.append(self.reader.relation.value(asked.cell) or "")
         known = dict.fromkeys(value for value in values if value.startswith(asked.prefix))
@@ -140,20 +167,37 @@ class CandidateFinder:
     def _candidate_set(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> CandidateSet:
         observed = self.reader.relation.value(asked.cell) or ""
         values = tuple(one.value for one in scored)
-        features = np.zeros((len(values), len(REPAIR_FEATURES)), dtype=np.float32)
+        features = np.zeros((len(values), len(FILL_FEATURES)), dtype=np.float32)
         features[:, : len(MODEL_FEATURES)] = _model_features(observed, scored)
         features[:, len(MODEL_FEATURES)] = asked.error_logit
         votes: tuple[Vote, ...] = ()
         similar: frozenset[str] = frozenset()
-        in_text: frozenset[str] = frozenset()
+        in_text: tuple[str, ...] = ()
+        neighbours = tuple(self._neighbours.get(asked.cell, ()))
         if self.statistics is not None:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
-            in_text = frozenset(self.statistics.values_in_text(asked.cell) if asked.task == "fill" else ())
+            in_text = tuple(self.statistics.values_in_text(asked.cell)) if asked.task == "fill" else ()
+            features[:, len(REPAIR_FEATURES) :] = _fill_features(values, neighbours, in_text)
             for row, value in enumerate(values):
-                features[row, len(MODEL_FEATURES) + 1 :] = self.statistics.candidate_features(asked.cell, value)
+                features[row, len(MODEL_FEATURES) + 1 : len(REPAIR_FEATURES)] = self.statistics.candidate_features(
+                    asked.cell, value
+                )
         written = tuple(one.written for one in scored)
-        return CandidateSet(asked, values, written, features, votes, similar, in_text, self._context_values(asked.cell))
+        return CandidateSet(
+            asked, values, written, features, votes, similar, in_text, neighbours, self._context_values(asked.cell)
+        )
+
+
+def _fill_features(values: Sequence[str], neighbours: Sequence[NeighbourVote], in_text: Sequence[str]) -> np.ndarray:
+    """(values, 5): what resembling rows and the row's own text say of each value."""
+    votes = {vote.value: vote for vote in neighbours}
+    rows = []
+    for value in values:
+        vote = votes.get(value)
+        around = (vote.share, float(vote.is_nearest), vote.similarity) if vote is not None else (0.0, 0.0, 0.0)
+        rows.append((*around, float(value in in_text), float(value in in_text[:1])))
+    return np.array(rows, dtype=np.float32).reshape(-1, 5)
 
 
 def _order(asked: AskedCell) -> tuple[int, int, str, str]:

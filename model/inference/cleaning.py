@@ -262,6 +262,10 @@ def explain(
             return Evidence("dependency", tuple_ids, f"rows that agree on {names} hold this value")
     if value in found.in_text:
         return Evidence("row_text", (), "a value of this column that stands in another cell of the row")
+    for near in found.neighbours:
+        if near.value == value:
+            rows = tuple(canonical.tuple_ids[tuple_id] for tuple_id in near.tuple_ids)
+            return Evidence("similar_row", rows, "the rows that resemble this one most hold this value")
     if value in found.similar:
         return Evidence("similar_value", tuple_ids, "a more frequent value of the column, close to this one")
     if value in found.context:

@@ -32,6 +32,7 @@ from model.inference.columns import (
     similarity,
 )
 from model.inference.dependencies import Votes, find_dependencies, poll, supporters
+from model.inference.neighbours import Neighbours
 from model.tuples import Cell, FunctionalDependency, Relation
 
 __all__ = ["CANDIDATE_FEATURES", "CELL_FEATURES", "RelationStatistics", "SimilarValue", "Vote"]
@@ -178,6 +179,11 @@ class RelationStatistics:
         column = self.columns[cell.attribute]
         code = int(column.codes[cell.tuple_id])
         return [] if code == MISSING else column.similar[code][:limit]
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Tuples that resemble each other in the text of all cells but one."""
+        return Neighbours(self.columns)
 
     def values_in_text(self, cell: Cell, limit: int = 3) -> list[str]:
         """Known values of the cell's attribute that stand as whole words in the tuple's other cells, longest first."""

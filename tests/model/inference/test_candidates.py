@@ -9,14 +9,14 @@ import pytest
 
 from model.checkpoint import Checkpoint
 from model.inference.batching import AnswerCall, ModelAnswer, ModelCall, run_task
-from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder, CandidateSet
+from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
 from model.inference.reading import Reader
 from model.inference.statistics import RelationStatistics
 from model.tokenizer import SpecialToken
 from model.tuples import Cell, Relation
 
-FEATURES = REPAIR_FEATURES
+FEATURES = FILL_FEATURES
 
 
 @pytest.fixture(scope="module")

@@ -221,7 +221,7 @@ def test_no_more_candidates_come_back_than_asked_for(checkpoint: Checkpoint, gap
 def test_usage_and_progress_are_counted(checkpoint: Checkpoint, gaps: Relation) -> None:
     seen: list[tuple[str, int, int]] = []
     result = run_task(checkpoint, complete(checkpoint, gaps, progress=lambda *one: seen.append(one)))
-    assert seen[-1] == ("repair", len(result.completions), len(result.completions))
+    assert seen[-1] == ("complete", len(result.completions), len(result.completions))
     assert result.usage.tuples == 30
     assert result.usage.encoder_tokens > 0
     assert result.usage.decoder_tokens > 0
