@@ -40,20 +40,25 @@ def choose_rows(patches: Mapping[int, Mapping[str, dict[str, Any]]]) -> list[int
 
 def cell(x: float, y: float, width: float, value: str, patch: Mapping[str, Any] | None) -> str:
     """One cell; a flagged one is coloured, its old text struck through, with what the service says below."""
-    text = escape(_cut(value or "(empty)", width))
+    shown = _cut(value or "(empty)", width)
     if patch is None:
-        return f'<text x="{x + 8}" y="{y + 31}" font-size="13" fill="#3c4043">{text}</text>'
+        return _text(x + 8, y + 31, shown, 'font-size="13" fill="#3c4043"')
     fill, ink = COLOURS.get(patch["outcome"], COLOURS["abstained"])
     box = f'<rect x="{x + 2}" y="{y + 3}" width="{width - 4}" height="{ROW_HEIGHT - 6}" rx="5" fill="{fill}"/>'
     if patch["outcome"] == "repaired":
-        new = escape(_cut(f"{patch['new'] or '(empty)'}  {patch['confidence']:.2f}", width))
-        old = (
-            f'<text x="{x + 8}" y="{y + 21}" font-size="12" fill="#80868b" text-decoration="line-through">{text}</text>'
+        sure = _text(
+            x + width - 8, y + 17, f"{patch['confidence']:.2f}", f'font-size="10" text-anchor="end" fill="{ink}"'
         )
-        return f'{box}{old}<text x="{x + 8}" y="{y + 40}" font-size="13" font-weight="600" fill="{ink}">{new}</text>'
+        old = _text(x + 8, y + 21, shown, 'font-size="12" fill="#80868b" text-decoration="line-through"')
+        new = _cut(patch["new"] or "(empty)", width)
+        return box + sure + old + _text(x + 8, y + 40, new, f'font-size="13" font-weight="600" fill="{ink}"')
     note = f"wrong? {patch['error_probability'] or 0:.2f}"
-    shown = f'<text x="{x + 8}" y="{y + 21}" font-size="13" fill="#3c4043">{text}</text>'
-    return f'{box}{shown}<text x="{x + 8}" y="{y + 40}" font-size="12" fill="{ink}">{note}</text>'
+    kept = _text(x + 8, y + 21, shown, 'font-size="13" fill="#3c4043"')
+    return box + kept + _text(x + 8, y + 40, note, f'font-size="12" fill="{ink}"')
+
+
+def _text(x: float, y: float, text: str, style: str) -> str:
+    return f'<text x="{x}" y="{y}" {style}>{escape(text)}</text>'
 
 
 def _cut(text: str, width: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from model.inference.columns import Column
@@ -18,12 +20,12 @@ ROWS = [
 ]
 
 
-def neighbours(rows: list[tuple[str | None, ...]]) -> Neighbours:
+def neighbours(rows: Sequence[tuple[str | None, ...]]) -> Neighbours:
     return Neighbours([Column([row[place] for row in rows]) for place in range(3)])
 
 
 def test_the_most_similar_rows_vote_for_what_they_hold() -> None:
-    first, second = neighbours(list(ROWS)).votes(2, [5, 6])
+    first, second = neighbours(ROWS).votes(2, [5, 6])
     assert (first[0].value, first[0].is_nearest) == ("los angeles", True)
     assert (second[0].value, second[0].is_nearest) == ("new york", True)
     assert set(first[0].tuple_ids) == {0, 1}
@@ -36,13 +38,13 @@ def test_the_most_similar_rows_vote_for_what_they_hold() -> None:
 def test_the_hidden_attribute_itself_is_not_read() -> None:
     changed = [(*row[:2], "zzz" if row[2] is None else row[2]) for row in ROWS]
     for row, votes in zip((5, 6), neighbours(changed).votes(2, [5, 6]), strict=True):
-        assert votes[0].value == neighbours(list(ROWS)).votes(2, [row])[0][0].value
+        assert votes[0].value == neighbours(ROWS).votes(2, [row])[0][0].value
         assert row not in {tuple_id for vote in votes for tuple_id in vote.tuple_ids}
 
 
 def test_many_rows_are_asked_as_one_by_one() -> None:
     rows = [(f"{number:03d}", f"name {number % 7}", str(number % 5)) for number in range(150)]
-    made = neighbours(list(rows))
+    made = neighbours(rows)
     together = made.votes(2, list(range(150)))
     assert together == [made.votes(2, [row])[0] for row in range(150)]
     assert all(isinstance(vote, NeighbourVote) for votes in together for vote in votes)
@@ -51,4 +53,4 @@ def test_many_rows_are_asked_as_one_by_one() -> None:
 def test_nobody_votes_where_nothing_is_known_or_nothing_is_alike() -> None:
     assert neighbours([("a", "b", None), ("a", "b", None)]).votes(2, [0]) == [[]]
     assert neighbours([("abc", None, "x"), (None, None, None)]).votes(2, [1]) == [[]]
-    assert neighbours(list(ROWS)).votes(2, []) == []
+    assert neighbours(ROWS).votes(2, []) == []
