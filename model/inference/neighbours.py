@@ -90,7 +90,9 @@ def _counts(column: Column) -> sparse.csr_matrix:
     hashing = HashingVectorizer(
         analyzer="char_wb", ngram_range=(2, 4), n_features=_FEATURES, alternate_sign=False, norm=None
     )
-    of_values = hashing.transform([*(value[:_READ_CHARACTERS] for value in column.distinct), ""])
+    # A lone surrogate, which a damaged file can hold, has no UTF-8; for likeness a question mark will do.
+    texts = (value[:_READ_CHARACTERS].encode("utf-8", "replace").decode() for value in column.distinct)
+    of_values = hashing.transform([*texts, ""])
     return of_values[np.where(column.codes == MISSING, len(column.distinct), column.codes)].tocsr()
 
 
