@@ -168,15 +168,16 @@ def test_candidates_have_the_same_score_alone_and_together(
 def test_more_candidates_than_one_round_holds_are_all_scored(
     bare_checkpoint: Checkpoint, encoder_input: EncoderInput
 ) -> None:
-    values = tuple(f"{number:08d}" for number in range(60))  # nine tokens each, ten in a pack, a pack in a round here
+    # Nine tokens each: ten in a pack, 32 packs in a round.
+    values = tuple(f"{number:08d}" for number in range(330))
     (scored,) = ask(bare_checkpoint, encoder_input, AnswerQuery("fill", 2, values, write=False))
     assert {one.value for one in scored} == set(values)
     assert {one.tokens for one in scored} == {9}
     by_value = {one.value: one.log_probability for one in scored}
-    ids = bare_checkpoint.serializer.answer_ids("00000059")
+    ids = bare_checkpoint.serializer.answer_ids("00000329")
     assert ids is not None
     wanted = likelihood(bare_checkpoint, encoder_input, AnswerQuery("fill", 2), ids)
-    assert by_value["00000059"] == pytest.approx(wanted, abs=1e-4)
+    assert by_value["00000329"] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_candidate_that_is_too_long_to_write_is_scored_by_its_beginning(
