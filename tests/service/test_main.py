@@ -77,6 +77,18 @@ class Served:
         """The log so far, every line of it JSON."""
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 
+    def request_lines(self, route: str, wanted: int) -> list[dict[str, Any]]:
+        """The log's lines of requests to `route`, once there are `wanted`: an answer is sent before its line is."""
+        deadline = time.monotonic() + SECONDS
+        found: list[dict[str, Any]] = []
+        while len(found) < wanted and time.monotonic() < deadline:
+            text = self.log.read_text("utf-8")
+            whole = text[: text.rfind("\n") + 1].splitlines()
+            lines = [json.loads(line) for line in whole]
+            found = [line for line in lines if line["event"] == "request" and line["route"] == route]
+            time.sleep(0.02)
+        return found
+
 
 @contextmanager
 def served(folder: Path, tmp_path: Path, **variables: str) -> Iterator[Served]:
@@ -129,7 +141,7 @@ def test_the_log_of_a_served_process_is_json_without_cells(
         headers = {"X-Request-Id": "one"}
         assert one.http.post("/v1/clean", json=body(people, 1), headers=headers).status_code == 200
         assert one.http.post("/v1/clean", content=b"{", headers={"content-type": "application/json"}).status_code == 400
-        requests = [line for line in one.lines() if line["event"] == "request" and line["route"] == "/v1/clean"]
+        requests = one.request_lines("/v1/clean", 2)
         assert [(line["status"], line["method"]) for line in requests] == [(200, "POST"), (400, "POST")]
         assert requests[0]["request_id"] == "one"
         text = one.log.read_text("utf-8")
