@@ -190,9 +190,12 @@ def _choose_targets(episode: CorruptedRelation, wanted: int, rng: random.Random)
 
 
 def _mask_values(episode: CorruptedRelation, target: int, values: list[Part], rng: random.Random) -> list[int]:
-    """Hide one or two intact values in place: as `[M]`, as missing, one span of it, or all but its beginning."""
+    """Hide one to three intact values in place: as `[M]`, as missing, one span of it, or all but its beginning.
+
+    The encoder is the cost and a query is nearly free, so a wide tuple is asked more; at most half of it is hidden.
+    """
     intact = [a for a, kind in enumerate(episode.kinds[target]) if not kind and values[a]]
-    masked = rng.sample(intact, min(len(intact), rng.choice((1, 1, 2))))
+    masked = rng.sample(intact, min((len(intact) + 1) // 2, rng.choice((1, 2, 2, 3))))
     for attribute in masked:
         draw, value = rng.random(), values[attribute]
         if draw < 0.6 or not isinstance(value, str):
@@ -207,8 +210,8 @@ def _mask_values(episode: CorruptedRelation, target: int, values: list[Part], rn
 
 
 def _mask_name(names: list[Part], rng: random.Random) -> int | None:
-    """Hide one attribute name in place, in one example of six."""
-    if rng.random() > 1 / 6:
+    """Hide one attribute name in place, in one example of four."""
+    if rng.random() > 1 / 4:
         return None
     attribute = rng.randrange(len(names))
     if not names[attribute]:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from model.architecture import TupleDenoiser
-from model.checkpoint import save_checkpoint
+from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import CorruptionConfig, ModelConfig, TrainingConfig
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.dataset import TASKS, ExampleFactory, TrainingBatch, make_chunk
@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 TRAINING_SHARDS = ("train-00.jsonl.zst", "train-01.jsonl.zst")
 VALIDATION_SHARD = "valid.jsonl.zst"
+STORY = ("version", "commit", "steps", "encoder_tokens", "seconds", "started_from")
+"""What a card keeps of the checkpoint that the weights were continued from."""
+
 SHAPE = ("width", "heads", "feed_forward", "encoder_layers", "decoder_layers")
 """Fields of the model's configuration that the command line sets."""
 
@@ -120,11 +123,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     config = ModelConfig(**{name: getattr(options, name) for name in SHAPE})
+    first = load_checkpoint(options.start_from, precision="float32") if options.start_from else None
+    if first is not None:
+        config = first.config
+        first.serializer.tokenizer.save(run / "tokenizer.json")
     tokenizer = _tokenizer(run / "tokenizer.json", corpus, config.vocabulary_size)
     serializer = TupleSerializer(tokenizer, config)
     torch.manual_seed(training.seed)
     denoiser = TupleDenoiser(config)
-    if options.initialization == "minilm":
+    if first is not None:
+        denoiser.load_state_dict(first.denoiser.state_dict())
+    elif options.initialization == "minilm":
         warm_start(denoiser, tokenizer)
     began = time.monotonic()
     tables = read_training_tables(corpus, options.max_rows)
@@ -147,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = validate(denoiser, ExampleFactory(valid, serializer, training, corruption), options.validation_chunks)
         write({"validation": metrics, "step": trainer.position.step})
     card = _card(options, training, trainer, tables, metrics)
+    if first is not None:
+        card["started_from"] = {key: first.card.get(key) for key in STORY} | {"sha256": first.sha256}
     save_checkpoint(options.output, denoiser, tokenizer, card)
     return 0
 
@@ -217,6 +228,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", default="tuple-denoiser", help="name in the model card")
     parser.add_argument("--version", default="0.1.0", help="version in the model card")
     parser.add_argument("--initialization", choices=("minilm", "random"), default="random", help="where weights start")
+    parser.add_argument("--start-from", help="checkpoint folder whose weights, shape and tokenizer to go on from")
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; default: torch's own choice")
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")

@@ -153,7 +153,7 @@ def test_every_cell_that_is_not_masked_has_one_label(drawn: list[Drawn]) -> None
         labels = example.cells.tolist()
         assert len(labels) == len(set(labels))
         unlabelled = set(own) - set(labels)  # masked, but the value is too long to be asked for
-        assert len(unlabelled) + len(masked) <= 2
+        assert len(unlabelled) + len(masked) <= 3
         assert len(labels) == len(own) - len(unlabelled) + shown * len(one.value_index)
 
 

@@ -96,6 +96,27 @@ def test_the_same_command_goes_on_where_it_stopped(
     assert (tmp_path / "parts" / "tokenizer.json").read_bytes() == tokenizer
 
 
+def test_a_run_goes_on_from_the_weights_of_a_checkpoint(pretrain: Pretrain, tmp_path: Path) -> None:
+    first = pretrain("first", "--version", "1")
+    # With a learning rate of nothing, what comes out is what went in, to the bits that a checkpoint keeps.
+    second = pretrain("second", "--start-from", str(first), "--learning-rate", "0", "--seed", "7")
+    before, after = load_checkpoint(first), load_checkpoint(second)
+    assert after.sha256 == before.sha256
+    assert (second / "tokenizer.json").read_bytes() == (first / "tokenizer.json").read_bytes()
+    assert after.card["started_from"] == {
+        "version": "1",
+        "commit": before.card["commit"],
+        "steps": 6,
+        "encoder_tokens": before.card["encoder_tokens"],
+        "seconds": before.card["seconds"],
+        "started_from": None,
+        "sha256": before.sha256,
+    }
+    third = load_checkpoint(pretrain("third", "--start-from", str(second), "--seed", "7"))
+    assert third.sha256 != after.sha256
+    assert third.card["started_from"]["started_from"]["sha256"] == before.sha256
+
+
 def test_running_a_finished_command_again_changes_no_weight(pretrain: Pretrain) -> None:
     assert load_checkpoint(pretrain("run")).sha256 == load_checkpoint(pretrain("run")).sha256
 
