@@ -15,15 +15,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from model.checkpoint import Checkpoint
-from model.corpus import read_tables
-from model.errors import InputError
+from model.corpus import CorpusTable
 from model.evaluation.baselines import column_mode, nearest_row
 from model.evaluation.figures import EvaluationRow, EvaluationTable, Figure, Resampling, accuracy
+from model.evaluation.held_out import validation_tables
 from model.evaluation.imputation import Imputer, model_imputer
 from model.inference.batching import Progress
 from model.inference.columns import Column
 from model.inference.reading import CONTEXT_SIZE
-from model.pretraining import VALIDATION_SHARD
 from model.tuples import Cell, Relation
 
 CELLS = 400
@@ -31,7 +30,7 @@ MIN_ROWS = 20
 WINDOW_ROWS = 150
 WINDOW_ATTRIBUTES = 16
 CELLS_PER_TABLE = 4
-_READ_ROWS = 1000
+READ_ROWS = 1000
 
 
 class ColumnKind(StrEnum):
@@ -104,17 +103,19 @@ def _is_code_in_digits(name: str, column: Column) -> bool:
     return column.is_key and whole and len(lengths) == 1 and min(lengths) >= 5
 
 
-def sample_masked_tables(path: Path, cells: int, seed: int, *, shuffled: bool = False) -> list[MaskedTable]:
+def sample_masked_tables(
+    tables: Sequence[CorpusTable], cells: int, seed: int, *, shuffled: bool = False
+) -> list[MaskedTable]:
     """Windows of corpus tables with some present cells hidden; repositories take turns, so that none outweighs others.
 
     Args:
-        path: a corpus shard.
+        tables: those of a corpus shard; of fewer than twenty tuples none is used.
         cells: how many cells to hide in all, at most four in each window.
         seed: the same seed gives the same windows, and the same cells of them.
         shuffled: permute every column by itself before anything is hidden.
     """
     repositories: dict[str, list[Relation]] = {}
-    for table in read_tables(path, max_rows=_READ_ROWS):
+    for table in tables:
         if len(table.relation) >= MIN_ROWS:
             repositories.setdefault(table.repository, []).append(table.relation)
     names = sorted(repositories)
@@ -187,14 +188,12 @@ def evaluate_reconstruction(
     """One table: exact match by kind of column, for the model alone in three conditions and for baselines.
 
     Raises:
-        InputError: the corpus folder has no validation shard.
+        InputError: the corpus folder has no validation shard, or the checkpoint was trained on it.
     """
-    path = corpus / VALIDATION_SHARD
-    if not path.is_file():
-        raise InputError(f"the corpus folder has no {VALIDATION_SHARD}", field="corpus")
     chosen = resampling or Resampling()
-    plain = sample_masked_tables(path, cells, chosen.seed)
-    shuffled = sample_masked_tables(path, cells, chosen.seed, shuffled=True)
+    held_out = validation_tables(corpus, checkpoint, READ_ROWS)
+    plain = sample_masked_tables(held_out.tables, cells, chosen.seed)
+    shuffled = sample_masked_tables(held_out.tables, cells, chosen.seed, shuffled=True)
 
     def alone(context_size: int) -> Imputer:
         return model_imputer(checkpoint, "", use_statistics=False, context_size=context_size)
@@ -208,13 +207,14 @@ def evaluate_reconstruction(
         "column mode, shuffled": (shuffled, column_mode),
         "nearest row, shuffled": (shuffled, nearest_row),
     }
-    return [measure_reconstruction(measured, chosen, progress)]
+    return [measure_reconstruction(measured, chosen, progress, (held_out.note,))]
 
 
 def measure_reconstruction(
     measured: Mapping[str, tuple[Sequence[MaskedTable], Imputer]],
     resampling: Resampling,
     progress: Progress | None = None,
+    notes: Sequence[str] = (),
 ) -> EvaluationTable:
     """Exact match in per cent of every system on its tables, whole and by kind of column."""
     rows = []
@@ -230,12 +230,12 @@ def measure_reconstruction(
     first = next(iter(measured.values()))[0]
     counted = [kind for table in first for kind in table.kinds]
     sizes = ", ".join(f"{kind} {counted.count(kind)}" for kind in ColumnKind if kind in counted)
-    notes = (
+    how = (
         f"Cells by kind of column: {sizes}. Exact match in per cent; windows of at most {WINDOW_ROWS} rows.",
         "Shuffled: every column permuted by itself; nothing above the column mode can be known there.",
     )
     title = f"held-out tables ({len(counted)} hidden cells of {len(first)} windows)"
-    return EvaluationTable("reconstruction", title, tuple(rows), notes)
+    return EvaluationTable("reconstruction", title, tuple(rows), (*how, *notes))
 
 
 def _by_kind(right: Sequence[tuple[ColumnKind, bool]], resampling: Resampling) -> dict[str, Figure]:

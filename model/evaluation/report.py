@@ -6,16 +6,13 @@ same figures, save the speeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoint import Checkpoint
-from model.errors import OptionError
-from model.evaluation.cleaning import evaluate_cleaning
 from model.evaluation.figures import EvaluationTable, Resampling
-from model.evaluation.imputation import evaluate_imputation
-from model.evaluation.reconstruction import evaluate_reconstruction
+from model.evaluation.tasks import TASKS, Source, choose
 from model.inference.batching import Progress
 
 
@@ -65,45 +62,6 @@ class EvaluationReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where the data of an evaluation are."""
-
-    bench: Path
-    corpus: Path | None
-
-
-_Measure = Callable[[_Source, Checkpoint, Resampling, Progress | None], list[EvaluationTable]]
-
-
-def _cleaning(
-    source: _Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_cleaning(source.bench, checkpoint, resampling=resampling, progress=progress)
-
-
-def _imputation(
-    source: _Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_imputation(source.bench, checkpoint, resampling=resampling, progress=progress)
-
-
-def _reconstruction(
-    source: _Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    if source.corpus is None:
-        raise OptionError("reconstruction needs the corpus folder", field="corpus")
-    return evaluate_reconstruction(source.corpus, checkpoint, resampling=resampling, progress=progress)
-
-
-TASKS: dict[str, _Measure] = {
-    "cleaning": _cleaning,
-    "imputation": _imputation,
-    "reconstruction": _reconstruction,
-}
-"""What can be measured, by name."""
-
-
 def evaluate(
     tasks: Sequence[str],
     bench: Path,
@@ -116,22 +74,18 @@ def evaluate(
     """Measure a checkpoint.
 
     Args:
-        tasks: names from `TASKS`; none means all, and then what needs an absent corpus is reported as skipped.
+        tasks: names from `TASKS`; none means all, and then what cannot be measured is reported as skipped.
         bench: the benchmark folder.
-        corpus: the corpus folder, which reconstruction needs.
-        seed: of bootstrap samples and of the cells that reconstruction hides.
+        corpus: the corpus folder, which some tasks need; only its validation shard is measured on.
+        seed: of bootstrap samples, and of the tables and cells that are sampled.
 
     Raises:
-        OptionError: a task that does not exist, or one that needs the corpus without it.
-        InputError: a folder does not hold the data of a task.
+        OptionError: a task that does not exist, is not measured yet, or needs the corpus without it.
+        InputError: a folder does not hold the data of a task, or holds data that the checkpoint was trained on.
     """
-    unknown = [task for task in tasks if task not in TASKS]
-    if unknown:
-        raise OptionError(f"there is no task {unknown[0]!r} to evaluate; choose from {', '.join(TASKS)}", field="tasks")
+    chosen, skipped = choose(tasks, corpus)
     resampling = Resampling(seed)
-    skipped = ("reconstruction (no corpus folder was given)",) if not tasks and corpus is None else ()
-    chosen = list(dict.fromkeys(tasks)) or [task for task in TASKS if task != "reconstruction" or corpus is not None]
-    source = _Source(bench, corpus)
+    source = Source(bench, corpus)
     tables = [table for task in chosen for table in TASKS[task](source, checkpoint, resampling, progress)]
     return EvaluationReport(
         checkpoint.name,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import Checkpoint
+from model.corpus import read_tables
 from model.errors import InputError
 from model.evaluation.baselines import column_mode
 from model.evaluation.figures import Resampling
@@ -89,10 +90,10 @@ def test_shuffling_keeps_each_column_and_breaks_rows_apart() -> None:
 
 
 def test_windows_repeat_with_their_seed_and_repositories_take_turns(small_corpus: Path) -> None:
-    path = small_corpus / "valid.jsonl.zst"
-    masked = sample_masked_tables(path, 24, 0)
-    assert masked == sample_masked_tables(path, 24, 0)
-    assert masked != sample_masked_tables(path, 24, 1)
+    tables = list(read_tables(small_corpus / "valid.jsonl.zst"))
+    masked = sample_masked_tables(tables, 24, 0)
+    assert masked == sample_masked_tables(tables, 24, 0)
+    assert masked != sample_masked_tables(tables, 24, 1)
     assert sum(len(one.cells) for one in masked) == 24
     owners = [(one.relation.name or "").split(":")[0] for one in masked]
     assert owners == ["a/one", "b/two"] * 3
@@ -125,7 +126,7 @@ def test_conditions_and_baselines_stand_in_one_table(small_corpus: Path, checkpo
         "nearest row, shuffled",
     ]
     assert ("reconstruction: model alone, shuffled", 2, 2) in stages
-    masked = sample_masked_tables(small_corpus / "valid.jsonl.zst", 8, 0)
+    masked = sample_masked_tables(list(read_tables(small_corpus / "valid.jsonl.zst")), 8, 0)
     right = [
         answer == true
         for one in masked

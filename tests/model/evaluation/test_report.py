@@ -7,7 +7,8 @@ import pytest
 from model.checkpoint import Checkpoint
 from model.errors import OptionError
 from model.evaluation.figures import EvaluationTable
-from model.evaluation.report import TASKS, evaluate
+from model.evaluation.report import evaluate
+from model.evaluation.tasks import NEED_CORPUS, TASKS
 
 
 def test_a_report_names_weights_seed_and_intervals(small_bench: Path, checkpoint: Checkpoint) -> None:
@@ -40,16 +41,28 @@ def test_no_task_means_all_that_the_folders_allow(
     for task in TASKS:
         monkeypatch.setitem(TASKS, task, recorder(task))
     without = evaluate([], small_bench, None, checkpoint)
-    assert measured == ["cleaning", "imputation"]
-    assert "not measured: reconstruction (no corpus folder was given)" in without.to_markdown()
+    assert measured == [task for task in TASKS if task not in NEED_CORPUS] != []
+    assert "\nnot measured: reconstruction (no corpus folder was given)\n" in without.to_markdown()
+    assert "\nnot measured: match (not measured yet)\n" in without.to_markdown()
     measured.clear()
     everything = evaluate([], small_bench, small_corpus, checkpoint)
-    assert measured == ["cleaning", "imputation", "reconstruction"]
-    assert everything.skipped == ()
+    assert measured == list(TASKS)
+    assert everything.skipped == tuple(
+        f"{task} (not measured yet)"
+        for task in ("match", "block", "cluster", "schema", "transform", "annotate", "extract")
+    )
 
 
 def test_unknown_tasks_and_a_missing_corpus_are_refused(small_bench: Path, checkpoint: Checkpoint) -> None:
     with pytest.raises(OptionError, match="no task 'matching'"):
         evaluate(["matching"], small_bench, None, checkpoint)
-    with pytest.raises(OptionError, match="needs the corpus folder"):
-        evaluate(["reconstruction"], small_bench, None, checkpoint)
+    for task in NEED_CORPUS:
+        with pytest.raises(OptionError, match=f"{task} needs the corpus folder"):
+            evaluate([task], small_bench, None, checkpoint)
+
+
+def test_a_task_that_is_not_measured_yet_is_an_error_and_never_a_number(
+    small_bench: Path, checkpoint: Checkpoint
+) -> None:
+    with pytest.raises(OptionError, match="match is not measured yet"):
+        evaluate(["imputation", "match"], small_bench, None, checkpoint)

@@ -1,0 +1,100 @@
+"""What can be measured, by name, and what cannot be measured yet.
+
+Every task has one signature and stands in one dict. A task of the service that nobody has measured is named here too,
+so that it is reported as missing and never as a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoint import Checkpoint
+from model.errors import OptionError
+from model.evaluation.cleaning import evaluate_cleaning
+from model.evaluation.false_alarms import evaluate_false_alarms
+from model.evaluation.figures import EvaluationTable, Resampling
+from model.evaluation.imputation import evaluate_imputation
+from model.evaluation.reconstruction import evaluate_reconstruction
+from model.inference.batching import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the data of an evaluation are."""
+
+    bench: Path
+    corpus: Path | None
+
+    def corpus_for(self, task: str) -> Path:
+        """The corpus folder.
+
+        Raises:
+            OptionError: none was given.
+        """
+        if self.corpus is None:
+            raise OptionError(f"{task} needs the corpus folder", field="corpus")
+        return self.corpus
+
+
+Measure = Callable[[Source, Checkpoint, Resampling, Progress | None], list[EvaluationTable]]
+
+
+def _cleaning(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_cleaning(source.bench, checkpoint, resampling=resampling, progress=progress)
+
+
+def _imputation(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_imputation(source.bench, checkpoint, resampling=resampling, progress=progress)
+
+
+def _false_alarms(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_false_alarms(source.bench, source.corpus, checkpoint, resampling=resampling, progress=progress)
+
+
+def _reconstruction(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    corpus = source.corpus_for("reconstruction")
+    return evaluate_reconstruction(corpus, checkpoint, resampling=resampling, progress=progress)
+
+
+TASKS: dict[str, Measure] = {
+    "cleaning": _cleaning,
+    "imputation": _imputation,
+    "false-alarms": _false_alarms,
+    "reconstruction": _reconstruction,
+}
+"""What can be measured, by name, in the order of the report."""
+
+NEED_CORPUS = frozenset({"reconstruction"})
+"""Tasks that are measured on corpus tables only."""
+
+NOT_MEASURED_YET = ("match", "block", "cluster", "schema", "transform", "annotate", "extract")
+"""Tasks whose data are in the benchmark folder and whose inference does not exist yet."""
+
+
+def choose(tasks: Sequence[str], corpus: Path | None) -> tuple[list[str], tuple[str, ...]]:
+    """The tasks to measure, each once, and what is skipped, each with its reason; no task named means all.
+
+    Raises:
+        OptionError: a task that does not exist, or is not measured yet.
+    """
+    for task in tasks:
+        if task in NOT_MEASURED_YET:
+            raise OptionError(f"{task} is not measured yet: the model does not do it so far", field="tasks")
+        if task not in TASKS:
+            message = f"there is no task {task!r} to evaluate; choose from {', '.join(TASKS)}"
+            raise OptionError(message, field="tasks")
+    if tasks:
+        return list(dict.fromkeys(tasks)), ()
+    chosen = [task for task in TASKS if corpus is not None or task not in NEED_CORPUS]
+    skipped = [f"{task} (no corpus folder was given)" for task in TASKS if task not in chosen]
+    return chosen, (*skipped, *(f"{task} (not measured yet)" for task in NOT_MEASURED_YET))
