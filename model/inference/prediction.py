@@ -1,0 +1,248 @@
+"""What the table itself teaches about one attribute: predict it from the text and the numbers of the other cells.
+
+Ridge regression onto the attribute's values, learned on the spot from the tuples that have one. Each other attribute
+is a kernel of its own (character n-grams by TF-IDF, numbers by their rank), weighted by how much it alone tells. The
+kernel form gives every tuple's prediction without that tuple in closed form: so weights, temperature and reliability
+are measured on tuples that were left out, and a tuple never sees its own value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import sparse
+
+from model.inference.columns import MISSING, Column, Floats, Ints, number_of
+
+PREDICTED = 5
+"""Values that are given for each tuple."""
+
+MAX_TUPLES = 1000
+MAX_VALUES = 300
+MIN_REPEATED = 0.1
+_WEIGHING_TUPLES = 300
+_LEAST_WEIGHT = 0.05
+_PENALTY = 0.1
+_TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+_READ_CHARACTERS = 200
+_GRAMS = (2, 3, 4, 5)
+_BUCKETS = 1 << 18
+_RESOLUTIONS = (2, 4, 8, 16, 32)
+_NUMERIC_SHARE = 0.6
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedValue:
+    """A value that the other cells of a tuple speak for; the probabilities of all values sum to 1 or less."""
+
+    value: str
+    probability: float
+
+
+class Predictions:
+    """Predictions for one relation; an attribute is learned when it is first asked for.
+
+    Bounded for every table: at most `MAX_TUPLES` tuples, evenly spread, and the `MAX_VALUES` most frequent values.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = columns
+        self._learned = lru_cache(maxsize=2)(self._learn)
+
+    def votes(self, attribute: int, tuple_ids: Sequence[int]) -> list[list[PredictedValue]]:
+        """The likeliest values of `attribute` in each tuple, best first, never by the value it holds itself.
+
+        Nothing is predicted where values hardly repeat, or where too few are known.
+        """
+        learned = self._learned(attribute)
+        return [[] for _ in tuple_ids] if learned is None else learned.predict(tuple_ids)
+
+    def reliability(self, attribute: int) -> float:
+        """How often the first answer is right in tuples that were left out, drawn a little to one half; else 0."""
+        learned = self._learned(attribute)
+        return 0.0 if learned is None else learned.reliability
+
+    def _learn(self, attribute: int) -> _Learned | None:
+        column = self._columns[attribute]
+        known = np.nonzero(column.codes != MISSING)[0]
+        others = [one for place, one in enumerate(self._columns) if place != attribute and one.present]
+        if len(known) < 4 or len(column.distinct) < 2 or not others:
+            return None
+        if column.repeated < MIN_REPEATED * column.present:
+            return None
+        return _Learned(column, others, _spread(known, MAX_TUPLES))
+
+
+class _Learned:
+    """One attribute, learned from `known` tuples."""
+
+    def __init__(self, column: Column, others: Sequence[Column], known: Ints) -> None:
+        self._readers = [_Reader(one, known) for one in others]
+        parts = [reader.read(known) for reader in self._readers]
+        codes = column.codes[known]
+        kept = np.argsort(-np.bincount(codes, minlength=len(column.distinct)), kind="stable")[:MAX_VALUES]
+        self._values = [column.distinct[code] for code in kept.tolist()]
+        truth = (codes[:, None] == kept[None, :]).astype(np.float64)
+        self._mean = truth.mean(axis=0)
+        targets = truth - self._mean
+        self._weights = _weights(parts, targets)
+        self._vectors = _joined(parts, self._weights)
+        inverse = _inverse(self._vectors)
+        self._solution = inverse @ targets
+        left_out = np.round(truth - self._solution / np.diag(inverse)[:, None], 9)
+        self._temperature, self._known_share = _temperature(left_out, truth)
+        self._left_out: dict[int, Floats] = dict(zip(known.tolist(), left_out, strict=True))
+        right = int(truth[np.arange(len(known)), np.argmax(left_out, axis=1)].sum())
+        self.reliability = (right + 1) / (len(known) + 2)
+
+    def predict(self, tuple_ids: Sequence[int]) -> list[list[PredictedValue]]:
+        found = []
+        for start in range(0, len(tuple_ids), _CHUNK):
+            asked = np.asarray(tuple_ids[start : start + _CHUNK], dtype=np.int64)
+            vectors = _joined([reader.read(asked) for reader in self._readers], self._weights)
+            likeness = (vectors @ self._vectors.T).toarray()
+            # Tuple by tuple: the product of a matrix could depend on who else is asked in its last bits.
+            rows = zip(asked.tolist(), likeness, strict=True)
+            found += [self._best(self._scores(tuple_id, row)) for tuple_id, row in rows]
+        return found
+
+    def _scores(self, tuple_id: int, likeness: Floats) -> Floats:
+        left_out = self._left_out.get(tuple_id)
+        if left_out is not None:
+            return left_out
+        scores: Floats = np.round(likeness @ self._solution + self._mean, 9)
+        return scores
+
+    def _best(self, scores: Floats) -> list[PredictedValue]:
+        probabilities = _softmax(scores[None, :], self._temperature)[0] * self._known_share
+        best = np.argsort(-scores, kind="stable")[:PREDICTED].tolist()
+        return [PredictedValue(self._values[place], round(float(probabilities[place]), 6)) for place in best]
+
+
+class _Reader:
+    """Vectors of one attribute's values; rarity and ranks are those of the `known` tuples."""
+
+    def __init__(self, column: Column, known: Ints) -> None:
+        self._column = column
+        present = known[column.codes[known] != MISSING]
+        numbers = column.numbers[column.codes[present]] if column.numeric_share >= _NUMERIC_SHARE else np.zeros(0)
+        self._sorted = np.sort(numbers[~np.isnan(numbers)])
+        counts = [self._grams(known), *self._ranks(known)]
+        self._rarity = [_rarity(one) for one in counts]
+
+    def read(self, tuple_ids: Ints) -> sparse.csr_matrix:
+        """(tuples, features), rows of length one, or zero where the value is missing."""
+        counts = [self._grams(tuple_ids), *self._ranks(tuple_ids)]
+        vectors = [_unit(one, rarity) for one, rarity in zip(counts, self._rarity, strict=True)]
+        return sparse.hstack(vectors, format="csr") * float(len(vectors) ** -0.5)
+
+    def _grams(self, tuple_ids: Ints) -> sparse.csr_matrix:
+        codes, place = np.unique(self._column.codes[tuple_ids], return_inverse=True)
+        texts = ["" if code == MISSING else self._column.distinct[code] for code in codes.tolist()]
+        return _gram_counts(texts)[place]
+
+    def _ranks(self, tuple_ids: Ints) -> list[sparse.csr_matrix]:
+        """Where the number stands among the known ones, in steps of several widths; nothing for text."""
+        if not len(self._sorted):
+            return []
+        codes = self._column.codes[tuple_ids]
+        distinct = self._column.distinct
+        numbers = np.array([np.nan if code == MISSING else number_of(distinct[code]) for code in codes.tolist()])
+        rows = np.nonzero(~np.isnan(numbers))[0]
+        sides = [np.searchsorted(self._sorted, numbers[rows], side) for side in ("left", "right")]
+        share = (sides[0] + sides[1]) / (2 * len(self._sorted))
+        width = _RESOLUTIONS[-1] + 2
+        steps = [(resolution, shift) for resolution in _RESOLUTIONS for shift in (0.0, 0.5)]
+        cells = [np.floor(share * r + shift) + number * width for number, (r, shift) in enumerate(steps)]
+        features = np.stack(cells, axis=1).astype(np.int64).ravel()
+        shape = (len(codes), len(steps) * width)
+        where = (np.repeat(rows, len(steps)), features)
+        return [sparse.csr_matrix((np.ones(len(features)), where), shape=shape)]
+
+
+def _gram_counts(texts: Sequence[str]) -> sparse.csr_matrix:
+    """Character n-grams of each text, case folded and with its ends marked, counted in hashed buckets."""
+    padded = [f"\x02{text.casefold()[:_READ_CHARACTERS]}\x03" if text else "" for text in texts]
+    points = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    owner = np.repeat(np.arange(len(texts)), [len(text) for text in padded])
+    owners, buckets = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    hashed = points + np.uint64(1)
+    for size in range(2, min(max(_GRAMS), len(points)) + 1):
+        hashed = hashed[:-1] * np.uint64(1_000_003) + points[size - 1 :] + np.uint64(1)
+        inside = owner[: len(hashed)] == owner[size - 1 :]
+        # Multiplied once more, so that the upper bits, which are kept, depend on every character.
+        mixed = (hashed[inside] ^ (hashed[inside] >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+        owners.append(owner[: len(hashed)][inside])
+        buckets.append((mixed >> np.uint64(46)).astype(np.int64))
+    where = (np.concatenate(owners), np.concatenate(buckets))
+    return sparse.csr_matrix((np.ones(len(where[0])), where), shape=(len(texts), _BUCKETS))
+
+
+def _rarity(counts: sparse.csr_matrix) -> Floats:
+    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
+    rarity: Floats = np.log((1 + counts.shape[0]) / (1 + frequency)) + 1
+    return rarity
+
+
+def _unit(counts: sparse.csr_matrix, rarity: Floats) -> sparse.csr_matrix:
+    weighed = counts.copy()
+    weighed.data = (1 + np.log(weighed.data)) * rarity[weighed.indices]
+    lengths = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
+    return sparse.diags_array(1 / np.maximum(lengths, 1e-12)) @ weighed
+
+
+def _joined(parts: Sequence[sparse.csr_matrix], weights: Floats) -> sparse.csr_matrix:
+    """One vector a tuple, so that a product of two is the weighted sum of the attributes' products."""
+    scaled = [part * float(np.sqrt(weight)) for part, weight in zip(parts, weights, strict=True)]
+    return sparse.hstack(scaled, format="csr")
+
+
+def _weights(parts: Sequence[sparse.csr_matrix], targets: Floats) -> Floats:
+    """How much each attribute alone explains of the values of left-out tuples, as weights that sum to 1."""
+    some = _spread(np.arange(len(targets)), _WEIGHING_TUPLES)
+    wanted = targets[some]
+    total = max(float((wanted**2).sum()), 1e-12)
+    explained = []
+    for part in parts:
+        inverse = _inverse(part[some])
+        missed = (inverse @ wanted) / np.diag(inverse)[:, None]
+        explained.append(max(0.0, 1 - float((missed**2).sum()) / total))
+    weights = np.sqrt(np.round(explained, 6)) + _LEAST_WEIGHT
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def _inverse(vectors: sparse.csr_matrix) -> Floats:
+    """Inverse of the penalized kernel of `vectors`."""
+    kernel = (vectors @ vectors.T).toarray()
+    inverse: Floats = np.linalg.inv(kernel + _PENALTY * np.eye(len(kernel)))
+    return inverse
+
+
+def _temperature(left_out: Floats, truth: Floats) -> tuple[float, float]:
+    """The temperature under which left-out truths are likeliest, and the share of tuples whose value others hold."""
+    repeated = truth[:, truth.sum(axis=0) > 1].any(axis=1)
+    if not repeated.any():
+        return _TEMPERATURES[-1], 0.0
+
+    def likelihood(temperature: float) -> float:
+        probabilities = _softmax(left_out[repeated], temperature)[truth[repeated] > 0]
+        return round(float(np.log(np.maximum(probabilities, 1e-9)).mean()), 6)
+
+    return max(_TEMPERATURES, key=likelihood), float(repeated.mean())
+
+
+def _softmax(scores: Floats, temperature: float) -> Floats:
+    powers = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)
+    probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _spread(tuple_ids: Ints, count: int) -> Ints:
+    """At most `count` of the tuples, evenly spread."""
+    if len(tuple_ids) <= count:
+        return tuple_ids
+    return tuple_ids[np.linspace(0, len(tuple_ids) - 1, count).astype(np.int64)]
