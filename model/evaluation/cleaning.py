@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from model.checkpoint import Checkpoint
 from model.errors import InputError
 from model.evaluation.baselines import CLEANING_BASELINES
 from model.evaluation.benchmark import read_relation
+from model.evaluation.error_kinds import ErrorKind, error_kind
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1, ratio
+from model.evaluation.judging import Judged, best_choice, choice_reliability, clean_and_keep, detection_reliability
+from model.evaluation.reliability import Reliability
 from model.inference.batching import Progress, run_task
 from model.inference.cleaning import clean
 from model.tuples import Cell, CleaningResult, Outcome, Relation
@@ -49,10 +52,16 @@ class CleaningSet:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a system said about a relation: flagged cells, and the value that it wrote where it wrote one."""
+    """What a system said about a relation.
+
+    Attributes:
+        flagged: flagged cells, and the value that it wrote where it wrote one.
+        judged: its probabilities, where it has any.
+    """
 
     flagged: Mapping[Cell, str | None]
     seconds: float
+    judged: Judged | None = None
 
 
 System = Callable[[Relation], Judgement]
@@ -78,49 +87,122 @@ def evaluate_cleaning(
     resampling: Resampling | None = None,
     progress: Progress | None = None,
 ) -> list[EvaluationTable]:
-    """One table a set: the model with statistics, the model alone, and both baselines.
+    """Two tables a set, whole and by kind of error: the model with statistics, the model alone, and both baselines.
 
     Raises:
         InputError: a set is not in the folder.
     """
     read = [read_cleaning_set(bench, name) for name in sets]
-    return [measure_cleaning(one, systems(checkpoint, one.name, progress), resampling or Resampling()) for one in read]
+    return [
+        table
+        for one in read
+        for table in measure_cleaning(one, systems(checkpoint, one.name, progress), resampling or Resampling())
+    ]
 
 
 def systems(checkpoint: Checkpoint, name: str, progress: Progress | None) -> dict[str, System]:
     """Everything that is measured on a set, by the name it has in the table."""
 
-    def model(relation: Relation, use_statistics: bool) -> Judgement:
+    def reporting(label: str) -> Progress:
         def report(stage: str, done: int, total: int) -> None:
             if progress is not None:
-                progress(f"{name}{'' if use_statistics else ', model alone'}: {stage}", done, total)
+                progress(f"{label}: {stage}", done, total)
 
+        return report
+
+    def model(relation: Relation) -> Judgement:
         began = time.monotonic()
-        result = run_task(checkpoint, clean(checkpoint, relation, progress=report, use_statistics=use_statistics))
-        return Judgement(_flagged(result), time.monotonic() - began)
+        judged = run_task(checkpoint, clean_and_keep(checkpoint, relation, progress=reporting(name)))
+        return Judgement(_flagged(judged.result), time.monotonic() - began, judged)
+
+    def alone(relation: Relation) -> Judgement:
+        began = time.monotonic()
+        task = clean(checkpoint, relation, progress=reporting(f"{name}, model alone"), use_statistics=False)
+        return Judgement(_flagged(run_task(checkpoint, task)), time.monotonic() - began)
 
     made: dict[str, System] = {
-        "model": lambda relation: model(relation, True),
-        "model alone": lambda relation: model(relation, False),
+        "model": model,
+        "model alone": alone,
     }
     for label, baseline in CLEANING_BASELINES.items():
         made[label] = _timed(baseline)
     return made
 
 
-def measure_cleaning(one: CleaningSet, measured: Mapping[str, System], resampling: Resampling) -> EvaluationTable:
-    """The table of one set."""
+def measure_cleaning(one: CleaningSet, measured: Mapping[str, System], resampling: Resampling) -> list[EvaluationTable]:
+    """The tables of one set: the whole, and by kind of error."""
     wrong = one.wrong
-    rows = []
-    for label, system in measured.items():
-        judgement = system(one.dirty)
-        rows.append(EvaluationRow(label, _figures(judge(one, wrong, judgement.flagged, resampling), judgement.seconds)))
-    return EvaluationTable(
+    judgements = {label: system(one.dirty) for label, system in measured.items()}
+    rows = [
+        EvaluationRow(label, _figures(judge(one, wrong, judgement.flagged, resampling), judgement.seconds))
+        for label, judgement in judgements.items()
+    ]
+    size = f"{len(one.dirty)} rows × {len(one.dirty.attributes)} columns"
+    whole = EvaluationTable(
         "cleaning",
-        f"{one.name} ({len(one.dirty)} rows × {len(one.dirty.attributes)} columns, {len(wrong)} wrong cells)",
+        f"{one.name} ({size}, {len(wrong)} wrong cells)",
         tuple(rows),
-        ("No labels, no rules. Repair is end to end. The model alone decides without any column statistic.",),
+        (
+            "No labels, no rules. Repair is end to end. The model alone decides without any column statistic. "
+            "Intervals resample rows.",
+        ),
+        tuple(
+            reliability
+            for label, judgement in judgements.items()
+            if judgement.judged is not None
+            for reliability in _reliabilities(f"{one.name}, {label}", one, judgement.judged, resampling)
+        ),
     )
+    return [whole, by_kind(one, judgements, resampling)]
+
+
+def _reliabilities(name: str, one: CleaningSet, judged: Judged, resampling: Resampling) -> list[Reliability]:
+    wrong = np.zeros(judged.probabilities.shape, dtype=bool)
+    for cell in one.wrong:
+        wrong[cell.tuple_id, cell.attribute] = True
+    rows = np.arange(len(one.dirty), dtype=np.int64)
+    choices = [
+        best_choice(repair, one.clean.value(repair.cell) or "", repair.cell.tuple_id)
+        for repair in judged.result.repairs
+    ]
+    return [
+        detection_reliability(f"detection, {name}", [judged.probabilities], [wrong], [rows], resampling),
+        choice_reliability(f"repair, {name}", choices, resampling),
+    ]
+
+
+def by_kind(one: CleaningSet, judgements: Mapping[str, Judgement], resampling: Resampling) -> EvaluationTable:
+    """Of the wrong cells of each kind: the share that is flagged, repaired, and repaired rightly."""
+    kinds = {cell: error_kind(one.dirty.value(cell), one.clean.value(cell)) for cell in one.wrong}
+    rows = []
+    for kind in ErrorKind:
+        cells = sorted((cell for cell, its in kinds.items() if its is kind), key=lambda cell: astuple(cell))
+        for label, judgement in judgements.items() if cells else ():
+            figures = _kind_figures(one, cells, judgement, resampling)
+            rows.append(EvaluationRow(f"{kind} ({len(cells)}), {label}", figures))
+    note = (
+        "By what is wrong, as dirty and clean value show it. A flag on a right cell belongs to no kind, so of "
+        "detection there is recall only; repair precision is over the repairs of wrong cells."
+    )
+    return EvaluationTable("cleaning", f"{one.name} by kind of error", tuple(rows), (note,))
+
+
+def _kind_figures(
+    one: CleaningSet, cells: Sequence[Cell], judgement: Judgement, resampling: Resampling
+) -> dict[str, Figure]:
+    names = ("wrong", "flagged", "repaired", "right")
+    values = []
+    for cell in cells:
+        repair = judgement.flagged.get(cell)
+        right = repair is not None and repair == (one.clean.value(cell) or "")
+        values.append((1, cell in judgement.flagged, repair is not None, right))
+    counts = Counts(names, np.array(values, dtype=np.int64), resampling)
+    figures = {"detection R": counts.figure(lambda sums: ratio(sums["flagged"], sums["wrong"]))}
+    if counts.values[:, names.index("repaired")].any():
+        figures["repair P"] = counts.figure(lambda sums: ratio(sums["right"], sums["repaired"]))
+    figures["repair R"] = counts.figure(lambda sums: ratio(sums["right"], sums["wrong"]))
+    figures["repair F1"] = counts.figure(lambda sums: f1(sums["right"], sums["repaired"], sums["wrong"]))
+    return figures
 
 
 def judge(one: CleaningSet, wrong: set[Cell], flagged: Mapping[Cell, str | None], resampling: Resampling) -> Counts:

@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    from model.evaluation.reliability import Reliability
+
 Floats = npt.NDArray[np.float64]
+
+HOW_TO_READ = (
+    "ECE: expected calibration error over 15 bins. “right at 25 %”: accuracy of the surest quarter, and so on to all; "
+    "“right if ≥ 0.9”: accuracy where the model is at least that sure, and on what share of the predictions it is."
+)
 
 RESAMPLES = 1000
 _QUANTILES = (0.025, 0.975)
@@ -57,30 +66,35 @@ class EvaluationTable:
     """What was measured on one set: systems are rows, figures are columns.
 
     Attributes:
-        task: `cleaning`, `imputation` or `reconstruction`.
+        task: the name of what was measured, such as `cleaning`.
         title: the set, and how many units of it were judged.
         notes: how to read the table, one sentence each.
+        reliabilities: the model's probabilities on this set against what was true.
     """
 
     task: str
     title: str
     rows: tuple[EvaluationRow, ...]
     notes: tuple[str, ...] = ()
+    reliabilities: tuple[Reliability, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all figures, in order of first appearance."""
-        return tuple(dict.fromkeys(name for row in self.rows for name in row.figures))
+        return _columns(self.rows)
 
     def to_markdown(self) -> str:
-        """A heading, the aligned table and the notes."""
-        header = ["system", *self.columns]
-        body = [
-            [row.system, *(str(row.figures[name]) if name in row.figures else "–" for name in self.columns)]
-            for row in self.rows
-        ]
-        lines = [f"## {self.task}: {self.title}", "", *align(header, body)]
-        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)])
+        """A heading, the aligned table, the notes, and a table of what the probabilities are worth."""
+        lines = [f"## {self.task}: {self.title}", "", *align(*cells_of(self.rows, "system"))]
+        lines += [f"\n{note}" for note in self.notes]
+        if self.reliabilities:
+            lines += [
+                "",
+                *align(*cells_of([one.row() for one in self.reliabilities], "probabilities")),
+                "",
+                HOW_TO_READ,
+            ]
+        return "\n".join(lines)
 
     def to_json(self) -> dict[str, object]:
         """The same as JSON values."""
@@ -88,7 +102,24 @@ class EvaluationTable:
             {"system": row.system, "figures": {name: figure.to_json() for name, figure in row.figures.items()}}
             for row in self.rows
         ]
-        return {"task": self.task, "title": self.title, "rows": rows, "notes": list(self.notes)}
+        return {
+            "task": self.task,
+            "title": self.title,
+            "rows": rows,
+            "notes": list(self.notes),
+            "reliability": [one.to_json() for one in self.reliabilities],
+        }
+
+
+def cells_of(rows: Sequence[EvaluationRow], first: str) -> tuple[list[str], list[list[str]]]:
+    """Header and body of a table as text; a figure that a row lacks is a dash."""
+    columns = _columns(rows)
+    body = [[row.system, *(str(row.figures[name]) if name in row.figures else "–" for name in columns)] for row in rows]
+    return [first, *columns], body
+
+
+def _columns(rows: Sequence[EvaluationRow]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for row in rows for name in row.figures))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.calibration import Calibration
@@ -42,7 +43,7 @@ def test_flags_and_repairs_are_counted_apart() -> None:
     counts = judge(one, one.wrong, flagged, Resampling())
     assert counts.names == ("wrong", "flagged", "flagged_wrong", "repaired", "repaired_right")
     assert counts.values.tolist() == [[1, 1, 1, 1, 1], [0, 1, 0, 1, 0], [1, 0, 0, 0, 0], [1, 2, 1, 0, 0]]
-    table = measure_cleaning(one, {"it": lambda relation: Judgement(flagged, 2.0)}, Resampling())
+    table, _ = measure_cleaning(one, {"it": lambda relation: Judgement(flagged, 2.0)}, Resampling())
     figures = {name: round(figure.value, 3) for name, figure in table.rows[0].figures.items()}
     assert figures == {
         "detection P": 0.5,
@@ -57,7 +58,7 @@ def test_flags_and_repairs_are_counted_apart() -> None:
 
 
 def test_a_system_that_flags_nothing_scores_zero() -> None:
-    table = measure_cleaning(small_set(), {"it": lambda relation: Judgement({}, 1.0)}, Resampling())
+    table, _ = measure_cleaning(small_set(), {"it": lambda relation: Judgement({}, 1.0)}, Resampling())
     assert {figure.value for name, figure in table.rows[0].figures.items() if name != "rows/s"} == {0.0}
 
 
@@ -69,7 +70,7 @@ def test_an_emptied_value_is_a_repair_to_nothing() -> None:
 
 def test_model_and_baselines_stand_in_one_table(small_bench: Path, checkpoint: Checkpoint) -> None:
     stages: list[tuple[str, int, int]] = []
-    (table,) = evaluate_cleaning(small_bench, checkpoint, ("hospital",), progress=lambda *stage: stages.append(stage))
+    table, _ = evaluate_cleaning(small_bench, checkpoint, ("hospital",), progress=lambda *stage: stages.append(stage))
     assert [row.system for row in table.rows] == ["model", "model alone", "rare to frequent", "dependency vote"]
     assert table.rows[2].figures["repair F1"].value == pytest.approx(2 / 3)
     assert table.rows[3].figures["repair F1"].value == 1.0
@@ -90,10 +91,28 @@ def test_the_models_own_answers_are_what_is_scored(
     one = read_cleaning_set(small_bench, "hospital")
     repairs = run_task(voting, clean(voting, one.dirty)).repairs
     assert {repair.cell: repair.repair for repair in repairs} == {Cell(4, 2): "Oakland", Cell(7, 2): "Oakland"}
-    (table,) = evaluate_cleaning(small_bench, voting, ("hospital",))
+    table, _ = evaluate_cleaning(small_bench, voting, ("hospital",))
     figures = [{name: figure.value for name, figure in row.figures.items()} for row in table.rows[:2]]
     assert (figures[0]["detection F1"], figures[0]["repair F1"]) == (1.0, 1.0)
     assert (figures[1]["detection F1"], figures[1]["repair F1"]) == (0.0, 0.0)
+    detection, repair = table.reliabilities
+    assert (detection.name, len(detection)) == ("detection, hospital, model", 24 * 3)
+    assert np.flatnonzero(detection.true).tolist() == [4 * 3 + 2, 7 * 3 + 2]
+    assert np.flatnonzero(detection.probabilities >= 0.5).tolist() == [4 * 3 + 2, 7 * 3 + 2]
+    assert (repair.name, repair.true.tolist()) == ("repair, hospital, model", [True, True])
+    assert repair.probabilities.tolist() == [one.confidence for one in repairs]
+
+
+def test_kinds_of_error_are_counted_apart() -> None:
+    one = small_set()
+    flagged = {Cell(0, 1): "1", Cell(3, 0): None, Cell(1, 0): "q"}
+    _, table = measure_cleaning(one, {"it": lambda relation: Judgement(flagged, 2.0)}, Resampling())
+    figures = {row.system: {name: figure.value for name, figure in row.figures.items()} for row in table.rows}
+    assert figures == {
+        "value emptied (1), it": {"detection R": 1.0, "repair P": 1.0, "repair R": 1.0, "repair F1": 1.0},  # an x
+        "format changed (1), it": {"detection R": 1.0, "repair R": 0.0, "repair F1": 0.0},  # flagged, not repaired
+        "other (1), it": {"detection R": 0.0, "repair R": 0.0, "repair F1": 0.0},
+    }
 
 
 def test_an_absent_set_is_named(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -78,4 +78,5 @@ def test_a_figure_that_a_system_lacks_is_a_dash_and_absent_from_json() -> None:
             {"system": "b", "figures": {"F1": {"value": 0.25}, "rows/s": {"value": 12.0}}},
         ],
         "notes": ["A note."],
+        "reliability": [],
     }
