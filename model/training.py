@@ -76,6 +76,22 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
+def train_step(
+    denoiser: TupleDenoiser, optimizer: torch.optim.Optimizer, batch: TrainingBatch, step: int, config: TrainingConfig
+) -> Losses:
+    """One optimizer step on a batch that lies on the denoiser's device; seeded by the number of the step."""
+    torch.manual_seed(config.seed * 1_000_003 + step)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, config)
+    with torch.autocast(batch.encoder.ids.device.type, torch.bfloat16):
+        losses = batch_losses(denoiser, batch, config)
+    optimizer.zero_grad(set_to_none=True)
+    losses.total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(denoiser.parameters(), config.clip_norm)
+    optimizer.step()
+    return losses
+
+
 class Trainer:
     """A denoiser, its optimizer and its folder. `run` trains to the last step or until time is up."""
 
@@ -89,7 +105,7 @@ class Trainer:
         self.device = device
         self.workers = workers
         self.position = Position()
-        self.optimizer = _optimizer(self.denoiser, self.config)
+        self.optimizer = make_optimizer(self.denoiser, self.config)
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, max_seconds: float | None = None, on_log: Callable[[dict[str, object]], None] | None = None) -> None:
@@ -129,16 +145,7 @@ class Trainer:
         return iter(loader)
 
     def _step(self, batch: TrainingBatch) -> Losses:
-        step = self.position.step
-        torch.manual_seed(self.config.seed * 1_000_003 + step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.config)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            losses = batch_losses(self.denoiser, batch.to(self.device), self.config)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.config.clip_norm)
-        self.optimizer.step()
+        losses = train_step(self.denoiser, self.optimizer, batch.to(self.device), self.position.step, self.config)
         self.position.step += 1
         return losses
 
@@ -186,7 +193,7 @@ def _context(workers: int) -> str | None:
     return "fork" if workers else None
 
 
-def _optimizer(denoiser: TupleDenoiser, config: TrainingConfig) -> torch.optim.AdamW:
+def make_optimizer(denoiser: TupleDenoiser, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; only matrices of linear maps decay."""
     decayed: list[Tensor] = []
     others: list[Tensor] = []

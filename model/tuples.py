@@ -143,13 +143,34 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Adaptation:
+    """What it took to adapt the weights to a relation.
+
+    Attributes:
+        encoder_tokens: tokens that were trained on, without padding.
+        sha256: hash of the adapted weights, hex: equal ones answer alike.
+    """
+
+    steps: int
+    encoder_tokens: int
+    seconds: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer cost: tuples read, encoder and decoder tokens without padding, seconds in the model."""
+    """What an answer cost: tuples read, encoder and decoder tokens without padding, seconds in the model.
+
+    Attributes:
+        adaptation: what came before the answer where weights were adapted; its seconds count in `seconds`, its tokens
+            do not count in `encoder_tokens`.
+    """
 
     tuples: int = 0
     encoder_tokens: int = 0
     decoder_tokens: int = 0
     seconds: float = 0.0
+    adaptation: Adaptation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +209,23 @@ Rule = FunctionalDependency | PatternRule | DomainRule
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptationOptions:
+    """How a copy of the weights is trained on the relation before it answers; steps follow from the relation's size.
+
+    Attributes:
+        max_steps: most optimizer steps, however large the relation is.
+        cells_per_step: one step for this many cells of the relation.
+        learning_rate: peak of the schedule; pretraining had six times as much.
+        seed: all randomness follows from it.
+    """
+
+    max_steps: int = 400
+    cells_per_step: int = 40
+    learning_rate: float = 1e-4
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CleaningOptions:
     """Options of one cleaning call; the defaults are those of the REST contract.
 
@@ -197,6 +235,7 @@ class CleaningOptions:
         min_confidence: below this expected precision a flagged cell is an abstention.
         max_error_rate: accept repairs, surest first, while at most this share is expected to be wrong.
         max_candidates: how many candidates each flagged cell carries back.
+        adapt: train a copy of the weights on the relation first, and answer with that.
     """
 
     attributes: frozenset[int] | None = None
@@ -206,6 +245,7 @@ class CleaningOptions:
     max_candidates: int = 3
     examples: tuple[CellExample, ...] = ()
     rules: tuple[Rule, ...] = ()
+    adapt: AdaptationOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +266,12 @@ class CompletionTarget:
 
 @dataclass(frozen=True, slots=True)
 class CompletionOptions:
-    """Options of one completion call; `targets` None means every missing cell."""
+    """Options of one completion call; `targets` None means every missing cell, `adapt` is as in cleaning."""
 
     targets: tuple[CompletionTarget, ...] | None = None
     min_confidence: float = 0.5
     max_candidates: int = 3
+    adapt: AdaptationOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)

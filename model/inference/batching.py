@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -43,26 +44,65 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DetectCall:
-    """Asks for the detection logits of the target's cells: float32 (attributes,)."""
+    """Asks for the detection logits of the target's cells: float32 (attributes,).
+
+    Attributes:
+        checkpoint: weights that answer instead of the pool's own.
+    """
 
     encoder_input: EncoderInput
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def encoder_tokens(self) -> int:
+        """Tokens that the encoder reads for it, without padding."""
+        return len(self.encoder_input)
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerCall:
-    """Asks the decoder: for each query its generated and given values with their likelihoods."""
+    """Asks the decoder: for each query its generated and given values with their likelihoods.
+
+    Attributes:
+        checkpoint: weights that answer instead of the pool's own.
+    """
 
     encoder_input: EncoderInput
     queries: tuple[AnswerQuery, ...]
+    checkpoint: Checkpoint | None = None
 
     def __post_init__(self) -> None:
         if len(self.queries) > MAX_QUERIES:
             raise ValueError(f"{len(self.queries)} queries in one call, at most {MAX_QUERIES}")
 
+    @property
+    def encoder_tokens(self) -> int:
+        """Tokens that the encoder reads for it, without padding."""
+        return len(self.encoder_input)
 
-ModelCall = DetectCall | AnswerCall
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """Asks for a piece of work that shares no batch, such as one training step; answered by an empty list.
+
+    What it works on belongs to the task that asks, so company changes nothing here either.
+    """
+
+    run: Callable[[], object]
+
+    @property
+    def encoder_tokens(self) -> int:
+        """None on behalf of an answer: who trains counts by itself."""
+        return 0
+
+
+BatchedCall = DetectCall | AnswerCall
+ModelCall = BatchedCall | StepCall
 ModelAnswer = np.ndarray | list[list[ScoredValue]]
 ModelTask = Generator[list[ModelCall], list[ModelAnswer], T]
+
+STEP_TURNS = 4
+"""Batches that other tasks get between two steps of one that trains: a step takes as long as some batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +139,7 @@ def bucket(length: int) -> int:
 class StateCache:
     """Encoder states of suspicious tuples: what detection has read, repair need not read again.
 
-    A state depends on its input alone, so an answer is the same with and without it. The oldest go first.
+    A state depends on its input and the weights, so an answer is the same with and without it. The oldest go first.
     """
 
     def __init__(self, limit: int = 128 * 2**20) -> None:
@@ -107,32 +147,35 @@ class StateCache:
         self._size = 0
         self._states: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
-    def keep(self, encoder_input: EncoderInput, states: torch.Tensor) -> None:
-        """Remember the states of one input, (padded length, width)."""
-        self.find(encoder_input)  # kept already, perhaps: counted once
+    def keep(self, weights: str, encoder_input: EncoderInput, states: torch.Tensor) -> None:
+        """Remember the states of one input, (padded length, width), under the weights of this hash."""
+        self.find(weights, encoder_input)  # kept already, perhaps: counted once
         kept = states.clone()
-        self._states[_key(encoder_input)] = kept
+        self._states[_key(weights, encoder_input)] = kept
         self._size += kept.nbytes
         while self._size > self._limit:
             self._size -= self._states.popitem(last=False)[1].nbytes
 
-    def find(self, encoder_input: EncoderInput) -> torch.Tensor | None:
+    def find(self, weights: str, encoder_input: EncoderInput) -> torch.Tensor | None:
         """The states of an input that was kept, once: they are forgotten here."""
-        found = self._states.pop(_key(encoder_input), None)
+        found = self._states.pop(_key(weights, encoder_input), None)
         self._size -= 0 if found is None else found.nbytes
         return found
 
 
-def _key(encoder_input: EncoderInput) -> bytes:
+def _key(weights: str, encoder_input: EncoderInput) -> bytes:
     parts = (encoder_input.ids, encoder_input.positions, encoder_input.columns, encoder_input.roles)
-    return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).digest()
+    content = b"".join(part.tobytes() for part in parts)
+    return hashlib.blake2b(weights.encode() + content, digest_size=16).digest()
 
 
 _SUSPICIOUS_LOGIT = -3.0
 """Tuples with a cell at least this likely to be wrong, by the model alone, are kept for repair."""
 
 
-def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall], cache: StateCache | None = None) -> list[ModelAnswer]:
+def run_batch(
+    checkpoint: Checkpoint, calls: Sequence[BatchedCall], cache: StateCache | None = None
+) -> list[ModelAnswer]:
     """Answer calls of one kind and one bucket in one padded batch."""
     kind, size = type(calls[0]), bucket(max(len(call.encoder_input) for call in calls))
     if len(calls) > capacity(kind, size):
@@ -144,7 +187,7 @@ def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall], cache: StateCa
             logits = list(_detect(checkpoint, states, inputs))
             for row, (one, judged) in enumerate(zip(inputs, logits, strict=True)):
                 if cache is not None and float(judged.max(initial=-np.inf)) > _SUSPICIOUS_LOGIT:
-                    cache.keep(one, states[row])
+                    cache.keep(checkpoint.sha256, one, states[row])
             return list(logits)
         batch, states = _encode_for_answers(checkpoint, inputs, size, cache or StateCache())
         queries = [call.queries for call in calls if isinstance(call, AnswerCall)]
@@ -153,6 +196,8 @@ def run_batch(checkpoint: Checkpoint, calls: Sequence[ModelCall], cache: StateCa
 
 def capacity(kind: type, size: int) -> int:
     """How many calls of one kind and one bucket a batch takes."""
+    if kind is StepCall:
+        return 1
     return ANSWER_ROWS if kind is AnswerCall else max(1, BATCH_TOKENS // size)
 
 
@@ -166,7 +211,7 @@ def _encode_for_answers(
     checkpoint: Checkpoint, inputs: Sequence[EncoderInput], size: int, cache: StateCache
 ) -> tuple[EncoderBatch, torch.Tensor]:
     """States from the cache, or from as many encoder passes as are needed, filled up to `ANSWER_ROWS` rows."""
-    states = [cache.find(one) for one in inputs]
+    states = [cache.find(checkpoint.sha256, one) for one in inputs]
     missing = [row for row, one in enumerate(states) if one is None]
     rows = capacity(DetectCall, size)
     for start in range(0, len(missing), rows):
@@ -205,6 +250,7 @@ class TaskPool:
         self._cache = StateCache()
         self._tasks: dict[int, _Running] = {}
         self._next = 0
+        self._owed = 0  # batches that others get before the next training step
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -244,7 +290,11 @@ class TaskPool:
     def _answer(self, calls: Sequence[ModelCall]) -> list[ModelAnswer | Exception]:
         """Answers of one batch; where it fails, of each call by itself, so that only a faulty call has no answer."""
         try:
-            return [*run_batch(self.checkpoint, calls, self._cache)]
+            if isinstance(calls[0], StepCall):
+                calls[0].run()
+                return [[]]
+            batched = [call for call in calls if not isinstance(call, StepCall)]
+            return [*run_batch(calls[0].checkpoint or self.checkpoint, batched, self._cache)]
         except Exception as error:  # whatever a call raises belongs to the task that made it
             return [error] if len(calls) == 1 else [self._answer([call])[0] for call in calls]
 
@@ -284,32 +334,72 @@ class TaskPool:
     def _choose(self) -> list[tuple[int, int]]:
         """Calls for one batch: one task's oldest call decides kind and bucket, others like it join.
 
-        The task that decided goes to the end, so that a long one does not make the others wait for its end.
+        The task that decided goes to the end, so that a long one does not make the others wait for its end. After a
+        training step the other tasks get some batches before the next one.
         """
         chosen: list[tuple[int, int]] = []
-        key: tuple[type, int] | None = None
+        key: _Kind | None = None
         leader, rows = 0, 0
+        resting = self._owed > 0 and not all(self._trains(task_id) for task_id in self._tasks)
         for task_id, running in self._tasks.items():
+            if resting and self._trains(task_id):
+                continue
             for number in running.waiting:
-                call = running.calls[number]
-                this = (type(call), bucket(len(call.encoder_input)))
+                this = _kind(running.calls[number])
                 if key is None:
-                    key, rows, leader = this, capacity(*this), task_id
+                    key, rows, leader = this, capacity(this[0], this[1]), task_id
                 if this == key and len(chosen) < rows:
                     chosen.append((task_id, number))
         if key is not None:
+            self._owed = STEP_TURNS if key[0] is StepCall else max(0, self._owed - 1)
             self._tasks[leader] = self._tasks.pop(leader)
         return chosen
+
+    def _trains(self, task_id: int) -> bool:
+        running = self._tasks[task_id]
+        return any(isinstance(running.calls[number], StepCall) for number in running.waiting)
+
+
+_Kind = tuple[type, int, str]
+
+
+def _kind(call: ModelCall) -> _Kind:
+    """What calls of one batch have in common: class, bucket, and weights where they are not the pool's own."""
+    if isinstance(call, StepCall):
+        return StepCall, 0, ""
+    return type(call), bucket(len(call.encoder_input)), "" if call.checkpoint is None else call.checkpoint.sha256
 
 
 def _unfit(calls: Sequence[ModelCall]) -> InputError | None:
     """The error of the first call that no batch can hold."""
     try:
         for call in calls:
-            bucket(len(call.encoder_input))
+            _kind(call)
     except InputError as error:
         return error
     return None
+
+
+def answered_by(checkpoint: Checkpoint, task: ModelTask[T]) -> ModelTask[T]:
+    """The same task with its calls answered by `checkpoint`, whatever pool it runs in."""
+    answers: list[ModelAnswer] | None = None
+    error: Exception | None = None
+    with closing(task):
+        while True:
+            try:
+                if error is not None:
+                    calls = task.throw(error)
+                else:
+                    calls = next(task) if answers is None else task.send(answers)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            error = None
+            try:
+                answers = yield [
+                    call if isinstance(call, StepCall) else replace(call, checkpoint=checkpoint) for call in calls
+                ]
+            except Exception as raised:  # the task may want to handle the error of its own call
+                error = raised
 
 
 def run_task(checkpoint: Checkpoint, task: ModelTask[T]) -> T:

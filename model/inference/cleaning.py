@@ -17,6 +17,7 @@ import numpy as np
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, OptionError
+from model.finetuning.adapt import adapting
 from model.inference.batching import DetectCall, ModelTask, Progress
 from model.inference.candidates import WAVE, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
@@ -65,6 +66,13 @@ def clean(
     _check(relation, options)
     if checkpoint.calibration is None:
         raise CheckpointError("the checkpoint has not been calibrated: run `python -m model.finetuning.calibration`")
+    if options.adapt is not None:
+
+        def again(weights: Checkpoint) -> ModelTask[CleaningResult]:
+            alone = replace(options, adapt=None)
+            return clean(weights, relation, alone, progress, use_statistics=use_statistics, context_size=context_size)
+
+        return (yield from adapting(checkpoint, _with_examples(relation, options), options.adapt, progress, again))
     began = time.monotonic()
     if not len(relation):
         return CleaningResult((), Usage())
@@ -169,7 +177,7 @@ class _Cleaner:
                 calls = next(task) if answers is None else task.send(answers)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
-            self.encoder_tokens += sum(len(call.encoder_input) for call in calls)
+            self.encoder_tokens += sum(call.encoder_tokens for call in calls)
             answers = yield calls
 
     def _flag(self, cell: Cell, probability: float) -> Repair:

@@ -8,9 +8,11 @@ with it, so every answer continues what was typed.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, OptionError
+from model.finetuning.adapt import adapting
 from model.inference.batching import ModelTask, Progress
 from model.inference.candidates import AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
@@ -61,6 +63,15 @@ def complete(
     if not targets:
         return CompletionResult((), Usage(tuples=len(relation)))
     hidden = _hide(relation, targets)
+    if options.adapt is not None:
+
+        def again(weights: Checkpoint) -> ModelTask[CompletionResult]:
+            alone = replace(options, adapt=None)
+            return complete(
+                weights, relation, alone, progress, use_statistics=use_statistics, context_size=context_size
+            )
+
+        return (yield from adapting(checkpoint, hidden, options.adapt, progress, again))
     canonical = Canonical.of(hidden)
     reader = Reader(checkpoint, canonical.relation, context_size)
     statistics = RelationStatistics(canonical.relation) if use_statistics else None

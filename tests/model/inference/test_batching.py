@@ -19,14 +19,18 @@ from model.inference.batching import (
     ANSWER_ROWS,
     BATCH_TOKENS,
     BUCKETS,
+    STEP_TURNS,
     AnswerCall,
+    BatchedCall,
     DetectCall,
     Finished,
     ModelAnswer,
     ModelCall,
     ModelTask,
     StateCache,
+    StepCall,
     TaskPool,
+    answered_by,
     bucket,
     run_batch,
     run_task,
@@ -59,10 +63,10 @@ def finish(pool: TaskPool) -> dict[int, Finished]:
     return finished
 
 
-def calls_about(checkpoint: Checkpoint, relation: Relation, count: int) -> list[ModelCall]:
+def calls_about(checkpoint: Checkpoint, relation: Relation, count: int) -> list[BatchedCall]:
     """Detection of some tuples and questions about others."""
     reader = Reader(checkpoint, relation)
-    calls: list[ModelCall] = []
+    calls: list[BatchedCall] = []
     for tuple_id in range(count):
         one = reader.encoder_input(tuple_id, 0)
         calls.append(DetectCall(one))
@@ -73,22 +77,22 @@ def calls_about(checkpoint: Checkpoint, relation: Relation, count: int) -> list[
 
 
 @pytest.fixture(scope="module")
-def calls(bare_checkpoint: Checkpoint, people: Relation) -> list[ModelCall]:
+def calls(bare_checkpoint: Checkpoint, people: Relation) -> list[BatchedCall]:
     return calls_about(bare_checkpoint, people, 14)
 
 
 @pytest.fixture(scope="module")
-def alone(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> list[Plain]:
+def alone(bare_checkpoint: Checkpoint, calls: list[BatchedCall]) -> list[Plain]:
     """The answer to each call by a task and a pool of its own."""
     return [plain(run_task(bare_checkpoint, asking([call]))) for call in calls]
 
 
 @pytest.fixture()
-def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[ModelCall]]:
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[BatchedCall]]:
     """The calls of every batch that runs."""
-    ran: list[list[ModelCall]] = []
+    ran: list[list[BatchedCall]] = []
 
-    def spy(checkpoint: Checkpoint, calls: Sequence[ModelCall], cache: StateCache | None) -> list[ModelAnswer]:
+    def spy(checkpoint: Checkpoint, calls: Sequence[BatchedCall], cache: StateCache | None) -> list[ModelAnswer]:
         ran.append(list(calls))
         return run_batch(checkpoint, calls, cache)
 
@@ -97,7 +101,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[ModelCall]]:
 
 
 def test_answers_are_those_of_each_call_alone_in_any_order(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
 ) -> None:
     for seed in range(3):
         order = random.Random(seed).sample(range(len(calls)), len(calls))
@@ -106,7 +110,7 @@ def test_answers_are_those_of_each_call_alone_in_any_order(
 
 
 def test_answers_are_the_same_in_any_company(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
 ) -> None:
     pool = TaskPool(bare_checkpoint)
     order = random.Random(9).sample(range(len(calls)), len(calls))
@@ -138,14 +142,16 @@ def test_a_model_of_full_width_gives_each_row_the_same_numbers_in_any_place(
         assert together == [alone[number] for number in order]
 
 
-def test_detection_has_one_logit_for_each_attribute(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+def test_detection_has_one_logit_for_each_attribute(bare_checkpoint: Checkpoint, calls: list[BatchedCall]) -> None:
     answers = run_task(bare_checkpoint, asking(calls[::2]))
     assert {answer.shape for answer in answers if isinstance(answer, np.ndarray)} == {(6,)}
     distinct = {float(logit) for answer in answers if isinstance(answer, np.ndarray) for logit in answer}
     assert len(distinct) > 50
 
 
-def test_two_tasks_share_a_batch(bare_checkpoint: Checkpoint, people: Relation, batches: list[list[ModelCall]]) -> None:
+def test_two_tasks_share_a_batch(
+    bare_checkpoint: Checkpoint, people: Relation, batches: list[list[BatchedCall]]
+) -> None:
     one = Reader(bare_checkpoint, people, 0).encoder_input(0, 0)
     pool = TaskPool(bare_checkpoint)
     ids = [pool.add(asking([DetectCall(one)] * 3)), pool.add(asking([DetectCall(one)] * 4))]
@@ -158,7 +164,7 @@ def test_two_tasks_share_a_batch(bare_checkpoint: Checkpoint, people: Relation, 
 
 
 def test_a_step_runs_one_batch_of_one_kind_and_one_length(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], batches: list[list[ModelCall]]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], batches: list[list[BatchedCall]]
 ) -> None:
     pool = TaskPool(bare_checkpoint)
     pool.add(asking(calls))
@@ -176,7 +182,7 @@ def test_a_step_runs_one_batch_of_one_kind_and_one_length(
 
 
 def test_every_batch_of_a_length_has_one_shape(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], monkeypatch: pytest.MonkeyPatch
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shapes: set[tuple[int, ...]] = set()
     encode = bare_checkpoint.denoiser.encode
@@ -227,7 +233,7 @@ def failing(after: int, one: EncoderInput) -> ModelTask[None]:
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_an_exception_reaches_only_the_caller_of_its_task(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain], after: int
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain], after: int
 ) -> None:
     pool = TaskPool(bare_checkpoint)
     good = pool.add(asking(calls[:2]))
@@ -248,7 +254,7 @@ def too_long(checkpoint: Checkpoint) -> EncoderInput:
 
 
 def test_an_input_that_is_too_long_fails_its_own_task_only(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
 ) -> None:
     pool = TaskPool(bare_checkpoint)
     bad = pool.add(asking([calls[0], DetectCall(too_long(bare_checkpoint))]))
@@ -259,12 +265,12 @@ def test_an_input_that_is_too_long_fails_its_own_task_only(
     assert plain(finished[good].result) == [alone[0][0], alone[1][0]]
 
 
-def test_a_task_can_handle_the_error_of_its_own_call(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+def test_a_task_can_handle_the_error_of_its_own_call(bare_checkpoint: Checkpoint, calls: list[BatchedCall]) -> None:
     def careful() -> ModelTask[int]:
         try:
             yield [DetectCall(too_long(bare_checkpoint))]
         except InputError:
-            answers = yield calls[:1]
+            answers = yield [*calls[:1]]
             return len(answers)
         return 0
 
@@ -272,7 +278,7 @@ def test_a_task_can_handle_the_error_of_its_own_call(bare_checkpoint: Checkpoint
 
 
 def test_a_call_that_the_model_cannot_answer_fails_its_own_task_only(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
 ) -> None:
     one = calls[1].encoder_input
     pool = TaskPool(bare_checkpoint)
@@ -286,14 +292,14 @@ def test_a_call_that_the_model_cannot_answer_fails_its_own_task_only(
 
 
 def test_a_cancelled_task_is_closed_and_the_others_go_on(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], alone: list[Plain]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
 ) -> None:
     closed: list[bool] = []
 
     def patient() -> ModelTask[None]:
         try:
             while True:
-                yield calls[:1]
+                yield [*calls[:1]]
         finally:
             closed.append(True)
 
@@ -308,14 +314,16 @@ def test_a_cancelled_task_is_closed_and_the_others_go_on(
     pool.cancel(12345)
 
 
-def test_a_task_that_was_never_started_can_be_cancelled(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+def test_a_task_that_was_never_started_can_be_cancelled(bare_checkpoint: Checkpoint, calls: list[BatchedCall]) -> None:
     pool = TaskPool(bare_checkpoint)
     pool.cancel(pool.add(asking(calls)))
     assert len(pool) == 0
     assert pool.step() == []
 
 
-def test_a_task_that_asks_for_nothing_ends_at_once(bare_checkpoint: Checkpoint, batches: list[list[ModelCall]]) -> None:
+def test_a_task_that_asks_for_nothing_ends_at_once(
+    bare_checkpoint: Checkpoint, batches: list[list[BatchedCall]]
+) -> None:
     def immediate() -> ModelTask[str]:
         return "done"
         yield []
@@ -330,17 +338,19 @@ def test_a_task_that_asks_for_nothing_ends_at_once(bare_checkpoint: Checkpoint, 
     assert batches == []
 
 
-def test_a_task_may_ask_for_nothing_between_two_questions(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+def test_a_task_may_ask_for_nothing_between_two_questions(
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall]
+) -> None:
     def task() -> ModelTask[list[int]]:
-        first = yield calls[:2]
+        first = yield [*calls[:2]]
         nothing = yield []
-        second = yield calls[2:5]
+        second = yield [*calls[2:5]]
         return [len(first), len(nothing), len(second)]
 
     assert run_task(bare_checkpoint, task()) == [2, 0, 3]
 
 
-def test_running_alone_raises_what_the_task_raises(bare_checkpoint: Checkpoint, calls: list[ModelCall]) -> None:
+def test_running_alone_raises_what_the_task_raises(bare_checkpoint: Checkpoint, calls: list[BatchedCall]) -> None:
     with pytest.raises(InputError, match="mine"):
         run_task(bare_checkpoint, failing(1, calls[0].encoder_input))
 
@@ -356,7 +366,7 @@ def test_no_length_above_the_longest_is_allowed() -> None:
 
 
 def test_a_call_holds_a_few_queries_and_a_batch_a_few_calls(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall]
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall]
 ) -> None:
     with pytest.raises(ValueError, match="5 queries"):
         AnswerCall(calls[0].encoder_input, (AnswerQuery("fill", 1),) * 5)
@@ -370,7 +380,7 @@ def test_an_input_without_attributes_has_no_logits(bare_checkpoint: Checkpoint) 
 
 
 def test_states_of_detection_answer_as_a_pass_of_their_own_does(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], monkeypatch: pytest.MonkeyPatch
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "_SUSPICIOUS_LOGIT", -1e9)  # every tuple is suspicious
     detecting = [call for call in calls if isinstance(call, DetectCall)]
@@ -402,21 +412,21 @@ def test_a_cache_forgets_the_oldest_and_gives_each_state_once(bare_checkpoint: C
     states = [torch.full((4, 8), float(number)) for number in range(3)]
     cache = StateCache(limit=2 * states[0].nbytes)
     for one, state in zip(inputs, states, strict=True):
-        cache.keep(one, state)
-    assert cache.find(inputs[0]) is None
+        cache.keep("w", one, state)
+    assert cache.find("w", inputs[0]) is None
     for number in (1, 2):
-        found = cache.find(inputs[number])
+        found = cache.find("w", inputs[number])
         assert found is not None and float(found[0, 0]) == number
-        assert cache.find(inputs[number]) is None
+        assert cache.find("w", inputs[number]) is None
     for _ in range(9):  # equal inputs are one
-        cache.keep(inputs[0], states[0])
-    cache.keep(inputs[1], states[1])
-    assert cache.find(inputs[0]) is not None
-    assert cache.find(inputs[1]) is not None
+        cache.keep("w", inputs[0], states[0])
+    cache.keep("w", inputs[1], states[1])
+    assert cache.find("w", inputs[0]) is not None
+    assert cache.find("w", inputs[1]) is not None
 
 
 def test_only_suspicious_tuples_are_kept(
-    bare_checkpoint: Checkpoint, calls: list[ModelCall], monkeypatch: pytest.MonkeyPatch
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detecting = [call for call in calls if isinstance(call, DetectCall)]
     logits = [np.asarray(answer) for answer in run_task(bare_checkpoint, asking(detecting))]
@@ -425,6 +435,113 @@ def test_only_suspicious_tuples_are_kept(
     cache = StateCache()
     for call in detecting:
         run_batch(bare_checkpoint, [call], cache)
-    kept = [cache.find(call.encoder_input) is not None for call in detecting]
+    kept = [cache.find(bare_checkpoint.sha256, call.encoder_input) is not None for call in detecting]
     assert kept == [float(one.max()) > threshold for one in logits]
     assert 0 < sum(kept) < len(kept)
+
+
+def steps(count: int, told: list[str], name: str) -> ModelTask[str]:
+    """A task that makes some steps of its own work and tells of each."""
+    for _ in range(count):
+        answers = yield [StepCall(lambda: told.append(name))]
+        assert answers == [[]]
+    return name
+
+
+def test_a_step_runs_alone_and_others_get_their_turns_between_two(
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
+) -> None:
+    pool, told = TaskPool(bare_checkpoint), list[str]()
+
+    def detecting() -> ModelTask[list[ModelAnswer]]:
+        answers: list[ModelAnswer] = []
+        for _ in range(STEP_TURNS + 2):
+            answers += yield [calls[0]]
+            told.append("detect")
+        return answers
+
+    training, other = pool.add(steps(3, told, "step")), pool.add(detecting())
+    finished = finish(pool)
+    assert told == ["step", *["detect"] * STEP_TURNS, "step", *["detect"] * 2, "step"]
+    assert finished[training].result == "step"
+    assert plain(finished[other].result) == alone[0] * (STEP_TURNS + 2)
+
+
+def test_steps_of_one_task_alone_do_not_wait_and_two_take_turns(bare_checkpoint: Checkpoint) -> None:
+    pool, told = TaskPool(bare_checkpoint), list[str]()
+    pool.add(steps(2, told, "a"))
+    pool.step()
+    assert told == ["a"]
+    pool.add(steps(2, told, "b"))
+    pool.step()
+    pool.step()
+    pool.step()
+    assert told == ["a", "a", "b", "b"] or told == ["a", "b", "a", "b"]
+    assert len(pool) == 0
+
+
+def test_a_step_that_fails_ends_its_task_only(
+    bare_checkpoint: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
+) -> None:
+    def broken() -> ModelTask[None]:
+        yield [StepCall(lambda: 1 // 0)]
+
+    pool = TaskPool(bare_checkpoint)
+    failing, other = pool.add(broken()), pool.add(asking([calls[1]]))
+    finished = finish(pool)
+    assert isinstance(finished[failing].error, ZeroDivisionError)
+    assert plain(finished[other].result) == alone[1]
+
+
+@pytest.fixture(scope="module")
+def other_weights(bare_checkpoint: Checkpoint, make_denoiser: Callable[..., TupleDenoiser]) -> Checkpoint:
+    """The same checkpoint with other weights, under a hash of their own."""
+    return replace(bare_checkpoint, denoiser=make_denoiser(bare_checkpoint.config, 5), sha256="other")
+
+
+def test_calls_with_weights_of_their_own_are_answered_by_them_in_any_company(
+    bare_checkpoint: Checkpoint, other_weights: Checkpoint, calls: list[BatchedCall], alone: list[Plain]
+) -> None:
+    expected = plain(run_task(other_weights, asking(calls)))
+    assert expected != [one for answers in alone for one in answers]
+    pool = TaskPool(bare_checkpoint)
+    ids = [pool.add(answered_by(other_weights, asking(calls))), pool.add(asking(calls))]
+    finished = finish(pool)
+    assert plain(finished[ids[0]].result) == expected
+    assert plain(finished[ids[1]].result) == [one for answers in alone for one in answers]
+
+
+def test_states_that_other_weights_made_are_not_used(
+    bare_checkpoint: Checkpoint, other_weights: Checkpoint, calls: list[BatchedCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "_SUSPICIOUS_LOGIT", -1e9)  # all are kept
+    detecting = [call for call in calls if isinstance(call, DetectCall)]
+    answering = [call for call in calls if isinstance(call, AnswerCall)]
+    expected = plain(run_task(other_weights, asking(answering)))
+    pool = TaskPool(bare_checkpoint)
+    pool.add(asking(detecting))
+    finish(pool)
+    asked = pool.add(answered_by(other_weights, asking(answering)))
+    assert plain(finish(pool)[asked].result) == expected
+
+
+def test_a_task_under_other_weights_can_handle_the_error_of_its_own_call(
+    bare_checkpoint: Checkpoint, other_weights: Checkpoint, calls: list[BatchedCall]
+) -> None:
+    closed: list[str] = []
+
+    def careful() -> ModelTask[str]:
+        try:
+            with pytest.raises(InputError):
+                yield [DetectCall(replace(calls[0].encoder_input, ids=np.ones(1025, dtype=np.int64)))]
+            yield [calls[0]]
+            return "survived"
+        finally:
+            closed.append("closed")
+
+    assert run_task(bare_checkpoint, answered_by(other_weights, careful())) == "survived"
+    pool = TaskPool(bare_checkpoint)
+    task = pool.add(answered_by(other_weights, careful()))
+    pool.step()
+    pool.cancel(task)
+    assert closed == ["closed", "closed"]
