@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from model.inference.columns import MISSING, Column, Floats, Ints, number_of
@@ -33,6 +34,7 @@ _BUCKETS = 1 << 18
 _RESOLUTIONS = (2, 4, 8, 16, 32)
 _NUMERIC_SHARE = 0.6
 _CHUNK = 256
+_USUAL_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,20 @@ class _Learned:
         self._readers = [_Reader(one, known) for one in others]
         parts = [reader.read(known) for reader in self._readers]
         codes = column.codes[known]
-        kept = np.argsort(-np.bincount(codes, minlength=len(column.distinct)), kind="stable")[:MAX_VALUES]
+        counts = np.bincount(codes)
+        kept = np.argsort(-counts, kind="stable")[: min(MAX_VALUES, np.count_nonzero(counts))]
         self._values = [column.distinct[code] for code in kept.tolist()]
         truth = (codes[:, None] == kept[None, :]).astype(np.float64)
         self._mean = truth.mean(axis=0)
         targets = truth - self._mean
         self._weights = _weights(parts, targets)
-        self._vectors = _joined(parts, self._weights)
-        inverse = _inverse(self._vectors)
+        vectors = _joined(parts, self._weights)
+        self._is_usual = _is_usual(vectors)
+        usual, rare = _split(vectors)
+        inverse = _inverse(usual, rare)
         self._solution = inverse @ targets
         left_out = np.round(truth - self._solution / np.diag(inverse)[:, None], 9)
+        self._rare, self._usual_coefficients = rare, usual.T @ self._solution
         self._temperature, self._known_share = _temperature(left_out, truth)
         self._left_out: dict[int, Floats] = dict(zip(known.tolist(), left_out, strict=True))
         right = int(truth[np.arange(len(known)), np.argmax(left_out, axis=1)].sum())
@@ -104,18 +110,13 @@ class _Learned:
         for start in range(0, len(tuple_ids), _CHUNK):
             asked = np.asarray(tuple_ids[start : start + _CHUNK], dtype=np.int64)
             vectors = _joined([reader.read(asked) for reader in self._readers], self._weights)
-            likeness = (vectors @ self._vectors.T).toarray()
-            # Tuple by tuple: the product of a matrix could depend on who else is asked in its last bits.
-            rows = zip(asked.tolist(), likeness, strict=True)
-            found += [self._best(self._scores(tuple_id, row)) for tuple_id, row in rows]
+            known = vectors[:, self._is_usual] @ self._usual_coefficients + self._mean
+            likeness = (vectors[:, ~self._is_usual] @ self._rare.T).toarray()
+            for tuple_id, scores, like in zip(asked.tolist(), known, likeness, strict=True):
+                # Tuple by tuple: a product of whole matrices could depend on who else is asked in its last bits.
+                scores = np.round(scores + like @ self._solution, 9)
+                found.append(self._best(self._left_out.get(tuple_id, scores)))
         return found
-
-    def _scores(self, tuple_id: int, likeness: Floats) -> Floats:
-        left_out = self._left_out.get(tuple_id)
-        if left_out is not None:
-            return left_out
-        scores: Floats = np.round(likeness @ self._solution + self._mean, 9)
-        return scores
 
     def _best(self, scores: Floats) -> list[PredictedValue]:
         probabilities = _softmax(scores[None, :], self._temperature)[0] * self._known_share
@@ -133,11 +134,13 @@ class _Reader:
         self._sorted = np.sort(numbers[~np.isnan(numbers)])
         counts = [self._grams(known), *self._ranks(known)]
         self._rarity = [_rarity(one) for one in counts]
+        self._known = [np.nonzero(_frequency(one))[0] for one in counts]
 
     def read(self, tuple_ids: Ints) -> sparse.csr_matrix:
-        """(tuples, features), rows of length one, or zero where the value is missing."""
+        """(tuples, features): rows of length one, or less by what no known tuple has."""
         counts = [self._grams(tuple_ids), *self._ranks(tuple_ids)]
-        vectors = [_unit(one, rarity) for one, rarity in zip(counts, self._rarity, strict=True)]
+        blocks = zip(counts, self._rarity, self._known, strict=True)
+        vectors = [_unit(one, rarity)[:, known] for one, rarity, known in blocks]
         return sparse.hstack(vectors, format="csr") * float(len(vectors) ** -0.5)
 
     def _grams(self, tuple_ids: Ints) -> sparse.csr_matrix:
@@ -182,9 +185,13 @@ def _gram_counts(texts: Sequence[str]) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(where[0])), where), shape=(len(texts), _BUCKETS))
 
 
+def _frequency(counts: sparse.csr_matrix) -> Ints:
+    """How many tuples have each feature."""
+    return np.bincount(counts.indices, minlength=counts.shape[1])
+
+
 def _rarity(counts: sparse.csr_matrix) -> Floats:
-    frequency = np.bincount(counts.indices, minlength=counts.shape[1])
-    rarity: Floats = np.log((1 + counts.shape[0]) / (1 + frequency)) + 1
+    rarity: Floats = np.log((1 + counts.shape[0]) / (1 + _frequency(counts))) + 1
     return rarity
 
 
@@ -208,16 +215,27 @@ def _weights(parts: Sequence[sparse.csr_matrix], targets: Floats) -> Floats:
     total = max(float((wanted**2).sum()), 1e-12)
     explained = []
     for part in parts:
-        inverse = _inverse(part[some])
+        inverse = _inverse(*_split(part[some]))
         missed = (inverse @ wanted) / np.diag(inverse)[:, None]
         explained.append(max(0.0, 1 - float((missed**2).sum()) / total))
     weights = np.sqrt(np.round(explained, 6)) + _LEAST_WEIGHT
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
-def _inverse(vectors: sparse.csr_matrix) -> Floats:
-    """Inverse of the penalized kernel of `vectors`."""
-    kernel = (vectors @ vectors.T).toarray()
+def _is_usual(vectors: sparse.csr_matrix) -> npt.NDArray[np.bool_]:
+    """Which features so many tuples have that products of sparse matrices would be slow."""
+    return np.asarray(_frequency(vectors) > _USUAL_SHARE * vectors.shape[0])
+
+
+def _split(vectors: sparse.csr_matrix) -> tuple[Floats, sparse.csr_matrix]:
+    """The usual features, dense, and the rare ones."""
+    usual, columns = _is_usual(vectors), vectors.tocsc()
+    return columns[:, usual].toarray(), columns[:, ~usual].tocsr()
+
+
+def _inverse(usual: Floats, rare: sparse.csr_matrix) -> Floats:
+    """Inverse of the penalized kernel."""
+    kernel = usual @ usual.T + (rare @ rare.T).toarray()
     inverse: Floats = np.linalg.inv(kernel + _PENALTY * np.eye(len(kernel)))
     return inverse
 
