@@ -113,19 +113,19 @@ def systems(checkpoint: Checkpoint, name: str, progress: Progress | None) -> dic
     def model(relation: Relation) -> Judgement:
         began = time.monotonic()
         judged = run_task(checkpoint, clean_and_keep(checkpoint, relation, progress=reporting(name)))
-        return Judgement(_flagged(judged.result), time.monotonic() - began, judged)
+        return Judgement(flagged_by(judged.result), time.monotonic() - began, judged)
 
     def alone(relation: Relation) -> Judgement:
         began = time.monotonic()
         task = clean(checkpoint, relation, progress=reporting(f"{name}, model alone"), use_statistics=False)
-        return Judgement(_flagged(run_task(checkpoint, task)), time.monotonic() - began)
+        return Judgement(flagged_by(run_task(checkpoint, task)), time.monotonic() - began)
 
     made: dict[str, System] = {
         "model": model,
         "model alone": alone,
     }
     for label, baseline in CLEANING_BASELINES.items():
-        made[label] = _timed(baseline)
+        made[label] = baseline_system(baseline)
     return made
 
 
@@ -134,7 +134,13 @@ def measure_cleaning(one: CleaningSet, measured: Mapping[str, System], resamplin
     wrong = one.wrong
     judgements = {label: system(one.dirty) for label, system in measured.items()}
     rows = [
-        EvaluationRow(label, _figures(judge(one, wrong, judgement.flagged, resampling), judgement.seconds))
+        EvaluationRow(
+            label,
+            {
+                **cleaning_figures(judge(one, wrong, judgement.flagged, resampling)),
+                "rows/s": Figure(len(one.dirty) / max(judgement.seconds, 1e-9), digits=1),
+            },
+        )
         for label, judgement in judgements.items()
     ]
     size = f"{len(one.dirty)} rows × {len(one.dirty.attributes)} columns"
@@ -178,7 +184,7 @@ def by_kind(one: CleaningSet, judgements: Mapping[str, Judgement], resampling: R
     for kind in ErrorKind:
         cells = sorted((cell for cell, its in kinds.items() if its is kind), key=lambda cell: astuple(cell))
         for label, judgement in judgements.items() if cells else ():
-            figures = _kind_figures(one, cells, judgement, resampling)
+            figures = kind_figures([Verdict.of(cell, judgement, one.clean) for cell in cells], resampling)
             rows.append(EvaluationRow(f"{kind} ({len(cells)}), {label}", figures))
     note = (
         "By what is wrong, as dirty and clean value show it. A flag on a right cell belongs to no kind, so of "
@@ -187,15 +193,26 @@ def by_kind(one: CleaningSet, judgements: Mapping[str, Judgement], resampling: R
     return EvaluationTable("cleaning", f"{one.name} by kind of error", tuple(rows), (note,))
 
 
-def _kind_figures(
-    one: CleaningSet, cells: Sequence[Cell], judgement: Judgement, resampling: Resampling
-) -> dict[str, Figure]:
-    names = ("wrong", "flagged", "repaired", "right")
-    values = []
-    for cell in cells:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one wrong cell."""
+
+    flagged: bool
+    repaired: bool
+    right: bool
+
+    @classmethod
+    def of(cls, cell: Cell, judgement: Judgement, truth: Relation) -> Verdict:
+        """What a system made of `cell`."""
         repair = judgement.flagged.get(cell)
-        right = repair is not None and repair == (one.clean.value(cell) or "")
-        values.append((1, cell in judgement.flagged, repair is not None, right))
+        right = repair is not None and repair == (truth.value(cell) or "")
+        return cls(cell in judgement.flagged, repair is not None, right)
+
+
+def kind_figures(verdicts: Sequence[Verdict], resampling: Resampling) -> dict[str, Figure]:
+    """Recall of detection, and repair, over wrong cells of one kind; no precision where nothing was repaired."""
+    names = ("wrong", "flagged", "repaired", "right")
+    values = [(1, one.flagged, one.repaired, one.right) for one in verdicts]
     counts = Counts(names, np.array(values, dtype=np.int64), resampling)
     figures = {"detection R": counts.figure(lambda sums: ratio(sums["flagged"], sums["wrong"]))}
     if counts.values[:, names.index("repaired")].any():
@@ -216,11 +233,14 @@ def judge(one: CleaningSet, wrong: set[Cell], flagged: Mapping[Cell, str | None]
     return Counts(_NAMES, values, resampling)
 
 
-def _flagged(result: CleaningResult) -> dict[Cell, str | None]:
+def flagged_by(result: CleaningResult) -> dict[Cell, str | None]:
+    """Every flagged cell, with the value that was written where one was."""
     return {one.cell: (one.repair or "") if one.outcome is Outcome.REPAIRED else None for one in result.repairs}
 
 
-def _timed(baseline: Callable[[Relation], dict[Cell, str]]) -> System:
+def baseline_system(baseline: Callable[[Relation], dict[Cell, str]]) -> System:
+    """A baseline as a system, with the time it takes."""
+
     def system(relation: Relation) -> Judgement:
         began = time.monotonic()
         repairs = baseline(relation)
@@ -229,7 +249,8 @@ def _timed(baseline: Callable[[Relation], dict[Cell, str]]) -> System:
     return system
 
 
-def _figures(counts: Counts, seconds: float) -> dict[str, Figure]:
+def cleaning_figures(counts: Counts) -> dict[str, Figure]:
+    """Precision, recall and F1 of detection and of end-to-end repair."""
     return {
         "detection P": counts.figure(lambda sums: ratio(sums["flagged_wrong"], sums["flagged"])),
         "detection R": counts.figure(lambda sums: ratio(sums["flagged_wrong"], sums["wrong"])),
@@ -237,5 +258,4 @@ def _figures(counts: Counts, seconds: float) -> dict[str, Figure]:
         "repair P": counts.figure(lambda sums: ratio(sums["repaired_right"], sums["repaired"])),
         "repair R": counts.figure(lambda sums: ratio(sums["repaired_right"], sums["wrong"])),
         "repair F1": counts.figure(lambda sums: f1(sums["repaired_right"], sums["repaired"], sums["wrong"])),
-        "rows/s": Figure(len(counts.values) / max(seconds, 1e-9), digits=1),
     }

@@ -1,27 +1,29 @@
 """What the service's own calls say about a relation, and every probability behind it.
 
-`clean` tells of flagged cells only, but calibration has to be measured on all of them. So the answers that the network
-gives in the course of a cleaning call are kept, and the judgement of the cells is repeated from them, which costs no
-model time. That the two agree on every flagged cell is checked.
+`clean` tells of flagged cells only, but calibration has to be measured on all of them. So what the detection
+calibrator predicts in the course of a cleaning call is kept, which costs no model time and repeats nothing. That it is
+what cleaning says of every flagged cell is checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
+from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError
 from model.evaluation.figures import Floats, Resampling
 from model.evaluation.reliability import Bools, Ints, Reliability
-from model.inference.batching import DetectCall, ModelTask, Progress
+from model.inference.batching import ModelTask, Progress
 from model.inference.canonical import Canonical
-from model.inference.cleaning import calibrated, clean, detect, detection_features
-from model.inference.reading import Reader
-from model.inference.statistics import RelationStatistics
+from model.inference.cleaning import clean
 from model.tuples import CleaningOptions, CleaningResult, Relation, Repair
+
+_OUT_OF_STEP = "cleaning judges by other probabilities: its evaluation is out of step"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,49 +46,44 @@ def clean_and_keep(
         options: without examples, rules and a choice of attributes.
 
     Raises:
-        CheckpointError: the checkpoint has no calibrators, or cleaning judges otherwise than this module repeats.
+        CheckpointError: the checkpoint has no calibrators, or cleaning judges by something else than the calibrator.
     """
-    task = clean(checkpoint, relation, options, progress)
-    kept: list[np.ndarray] = []
-    answers = None
-    while True:
-        try:
-            calls = next(task) if answers is None else task.send(answers)
-        except StopIteration as stop:
-            result: CleaningResult = stop.value
-            break
-        answers = yield calls
-        pairs = zip(calls, answers, strict=True)
-        kept += [answer for call, answer in pairs if isinstance(call, DetectCall) and isinstance(answer, np.ndarray)]
-    probabilities = _repeated(checkpoint, relation, kept) if len(relation) else np.zeros((0, len(relation.attributes)))
+    if checkpoint.calibration is None:
+        raise CheckpointError("the checkpoint has not been calibrated")
+    keeper = _Keeper(checkpoint.calibration["detection"])
+    calibrators = {**checkpoint.calibration.calibrators, "detection": cast(Calibrator, keeper)}
+    keeping = replace(checkpoint, calibration=Calibration(calibrators, checkpoint.calibration.source))
+    result = yield from clean(keeping, relation, options, progress)
+    return Judged(result, _in_order(relation, keeper.kept, result))
+
+
+class _Keeper:
+    """A calibrator that keeps what it predicts."""
+
+    def __init__(self, calibrator: Calibrator) -> None:
+        self._calibrator = calibrator
+        self.features = calibrator.features
+        self.kept: list[Floats] = []
+
+    def predict(self, features: Floats) -> Floats:
+        """What the calibrator predicts."""
+        probabilities = self._calibrator.predict(features)
+        self.kept.append(probabilities.copy())
+        return probabilities
+
+
+def _in_order(relation: Relation, kept: Sequence[Floats], result: CleaningResult) -> Floats:
+    """Probabilities that were predicted in canonical order, in the order of `relation`."""
+    shape = len(relation), len(relation.attributes)
+    flat = np.concatenate([np.zeros(0), *kept])
+    if flat.size != shape[0] * shape[1]:
+        raise CheckpointError(_OUT_OF_STEP)
+    canonical = Canonical.of(relation)
+    probabilities = np.zeros(shape)
+    probabilities[np.ix_(canonical.tuple_ids, canonical.attributes)] = flat.reshape(shape)
     for repair in result.repairs:
         if abs(probabilities[repair.cell.tuple_id, repair.cell.attribute] - repair.error_probability) > 1e-6:
-            raise CheckpointError(
-                "the error probabilities of cleaning cannot be repeated: their evaluation is out of step"
-            )
-    return Judged(result, probabilities)
-
-
-def _repeated(checkpoint: Checkpoint, relation: Relation, kept: Sequence[np.ndarray]) -> Floats:
-    """Error probabilities in the order of `relation`, from the detection answers in the order they were asked for."""
-    assert checkpoint.calibration is not None
-    canonical = Canonical.of(relation)
-    task = detect(Reader(checkpoint, canonical.relation))
-    answers = iter(kept)
-    calls = next(task)
-    while True:
-        given = [next(answers, None) for _ in calls]
-        if any(answer is None for answer in given):
-            raise CheckpointError("cleaning asked for fewer judgements than there are cells")
-        try:
-            calls = task.send([answer for answer in given if answer is not None])
-        except StopIteration as stop:
-            logits: np.ndarray = stop.value
-            break
-    features = detection_features(logits, RelationStatistics(canonical.relation))
-    flat = calibrated(checkpoint.calibration, "detection", features.reshape(-1, features.shape[-1]), True)
-    probabilities = np.zeros((len(relation), len(relation.attributes)))
-    probabilities[np.ix_(canonical.tuple_ids, canonical.attributes)] = flat.reshape(logits.shape)
+            raise CheckpointError(_OUT_OF_STEP)
     return probabilities
 
 

@@ -19,7 +19,7 @@ from model.corpus import CorpusTable
 from model.evaluation.baselines import column_mode, nearest_row
 from model.evaluation.figures import EvaluationRow, EvaluationTable, Figure, Resampling, accuracy
 from model.evaluation.held_out import validation_tables
-from model.evaluation.imputation import Imputer, model_imputer
+from model.evaluation.imputation import Imputer, ModelImputer, answer_all, fill_reliability
 from model.inference.batching import Progress
 from model.inference.columns import Column
 from model.inference.reading import CONTEXT_SIZE
@@ -185,7 +185,7 @@ def evaluate_reconstruction(
     resampling: Resampling | None = None,
     progress: Progress | None = None,
 ) -> list[EvaluationTable]:
-    """One table: exact match by kind of column, for the model alone in three conditions and for baselines.
+    """One table: exact match by kind of column, for the model, for it alone in three conditions, and for baselines.
 
     Raises:
         InputError: the corpus folder has no validation shard, or the checkpoint was trained on it.
@@ -196,9 +196,10 @@ def evaluate_reconstruction(
     shuffled = sample_masked_tables(held_out.tables, cells, chosen.seed, shuffled=True)
 
     def alone(context_size: int) -> Imputer:
-        return model_imputer(checkpoint, "", use_statistics=False, context_size=context_size)
+        return ModelImputer(checkpoint, "", use_statistics=False, context_size=context_size)
 
     measured: dict[str, tuple[list[MaskedTable], Imputer]] = {
+        "model": (plain, ModelImputer(checkpoint, "")),
         "model alone": (plain, alone(CONTEXT_SIZE)),
         "model alone, no context": (plain, alone(0)),
         "column mode": (plain, column_mode),
@@ -217,16 +218,24 @@ def measure_reconstruction(
     notes: Sequence[str] = (),
 ) -> EvaluationTable:
     """Exact match in per cent of every system on its tables, whole and by kind of column."""
-    rows = []
+    rows, reliabilities = [], []
     for label, (tables, imputer) in measured.items():
-        right: list[tuple[ColumnKind, bool]] = []
-        for number, table in enumerate(tables):
-            answers = imputer(table.relation, table.cells)
-            matched = [answer == true for answer, true in zip(answers, table.truth, strict=True)]
-            right += zip(table.kinds, matched, strict=True)
+
+        def report(done: int, total: int, label: str = label) -> None:
             if progress is not None:
-                progress(f"reconstruction: {label}", number + 1, len(tables))
-        rows.append(EvaluationRow(label, _by_kind(right, resampling)))
+                progress(f"reconstruction: {label}", done, total)
+
+        answers = answer_all(imputer, [(table.relation, table.cells) for table in tables], None, report)
+        truth = [true for table in tables for true in table.truth]
+        kinds = [kind for table in tables for kind in table.kinds]
+        matched = [answer == true for answer, true in zip(answers.values, truth, strict=True)]
+        speed = Figure(len(truth) / max(answers.seconds, 1e-9), digits=1)
+        figures = _by_kind(list(zip(kinds, matched, strict=True)), resampling)
+        rows.append(EvaluationRow(label, {**figures, "cells/s": speed}))
+        if answers.confidences is not None and "shuffled" not in label:
+            units = [place for place, table in enumerate(tables) for _ in table.cells]
+            name = f"filling, held-out tables, {label}"
+            reliabilities.append(fill_reliability(name, answers.confidences, matched, units, resampling))
     first = next(iter(measured.values()))[0]
     counted = [kind for table in first for kind in table.kinds]
     sizes = ", ".join(f"{kind} {counted.count(kind)}" for kind in ColumnKind if kind in counted)
@@ -235,7 +244,7 @@ def measure_reconstruction(
         "Shuffled: every column permuted by itself; nothing above the column mode can be known there.",
     )
     title = f"held-out tables ({len(counted)} hidden cells of {len(first)} windows)"
-    return EvaluationTable("reconstruction", title, tuple(rows), (*how, *notes))
+    return EvaluationTable("reconstruction", title, tuple(rows), (*how, *notes), tuple(reliabilities))
 
 
 def _by_kind(right: Sequence[tuple[ColumnKind, bool]], resampling: Resampling) -> dict[str, Figure]:

@@ -17,6 +17,7 @@ from model.evaluation.false_alarms import evaluate_false_alarms
 from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
 from model.evaluation.reconstruction import evaluate_reconstruction
+from model.evaluation.unseen_errors import evaluate_unseen_errors
 from model.inference.batching import Progress
 
 
@@ -66,15 +67,23 @@ def _reconstruction(
     return evaluate_reconstruction(corpus, checkpoint, resampling=resampling, progress=progress)
 
 
+def _unseen_errors(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    corpus = source.corpus_for("unseen-errors")
+    return evaluate_unseen_errors(corpus, checkpoint, resampling=resampling, progress=progress)
+
+
 TASKS: dict[str, Measure] = {
     "cleaning": _cleaning,
     "imputation": _imputation,
     "false-alarms": _false_alarms,
+    "unseen-errors": _unseen_errors,
     "reconstruction": _reconstruction,
 }
 """What can be measured, by name, in the order of the report."""
 
-NEED_CORPUS = frozenset({"reconstruction"})
+NEED_CORPUS = frozenset({"unseen-errors", "reconstruction"})
 """Tasks that are measured on corpus tables only."""
 
 NOT_MEASURED_YET = ("match", "block", "cluster", "schema", "transform", "annotate", "extract")

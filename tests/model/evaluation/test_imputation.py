@@ -6,10 +6,12 @@ from model.checkpoint import Checkpoint
 from model.errors import InputError
 from model.evaluation.figures import Resampling
 from model.evaluation.imputation import (
+    ModelImputer,
+    answer_all,
     evaluate_imputation,
+    fill_reliability,
     matches,
     measure_imputation,
-    model_imputer,
     read_imputation_set,
 )
 from model.tuples import Cell
@@ -42,8 +44,32 @@ def test_an_absent_answer_is_a_wrong_one(small_bench: Path) -> None:
 
 def test_the_model_answers_every_cell_however_unsure_it_is(small_bench: Path, checkpoint: Checkpoint) -> None:
     one = read_imputation_set(small_bench, "Buy")
-    answers = model_imputer(checkpoint, "Buy")(one.relation, one.cells)
+    answers = ModelImputer(checkpoint, "Buy")(one.relation, one.cells)
     assert len(answers) == 5 and all(answers)
+
+
+def test_answers_of_many_relations_are_those_of_each_with_a_confidence(
+    small_bench: Path, checkpoint: Checkpoint
+) -> None:
+    one = read_imputation_set(small_bench, "Buy")
+    imputer = ModelImputer(checkpoint, "")
+    told: list[tuple[int, int]] = []
+    parts = [(one.relation, one.cells[:2]), (one.relation, one.cells[2:])]
+    answers = answer_all(imputer, parts, progress=lambda done, total: told.append((done, total)))
+    assert answers.values == [value for relation, cells in parts for value in imputer(relation, cells)]
+    assert answers.confidences is not None and all(0 < confidence <= 1 for confidence in answers.confidences)
+    assert told == [(1, 2), (2, 2)]
+    assert answer_all(lambda relation, cells: ["a"] * len(cells), parts).confidences is None
+
+
+def test_confidences_of_the_models_answers_are_measured(small_bench: Path, checkpoint: Checkpoint) -> None:
+    one = read_imputation_set(small_bench, "Buy")
+    table = measure_imputation(one, {"model": ModelImputer(checkpoint, "")}, Resampling())
+    (reliability,) = table.reliabilities
+    answers = answer_all(ModelImputer(checkpoint, ""), [(one.relation, one.cells)])
+    assert reliability.probabilities.tolist() == answers.confidences
+    assert reliability.true.mean() * 100 == table.rows[0].figures["accuracy %"].value
+    assert fill_reliability("n", [0.5], [True], [3], Resampling(2)).units.tolist() == [3]
 
 
 def test_model_and_baselines_stand_in_one_table(small_bench: Path, checkpoint: Checkpoint) -> None:

@@ -8,9 +8,9 @@ from model.errors import CheckpointError
 from model.evaluation import judging
 from model.evaluation.figures import Resampling
 from model.evaluation.judging import Choice, best_choice, choice_reliability, clean_and_keep, detection_reliability
-from model.inference.batching import run_task
+from model.inference.batching import ModelTask, run_task
 from model.inference.cleaning import FLAG_PROBABILITY, clean
-from model.tuples import Cell, CleaningOptions, Evidence, Outcome, Relation, Repair, RepairCandidate
+from model.tuples import Cell, CleaningOptions, CleaningResult, Evidence, Outcome, Relation, Repair, RepairCandidate
 
 
 def test_every_cell_has_a_probability_and_the_flagged_ones_are_those_above_one_half(
@@ -39,7 +39,13 @@ def test_probabilities_follow_their_cells_when_rows_and_columns_move(checkpoint:
 def test_an_evaluation_out_of_step_with_cleaning_is_an_error(
     checkpoint: Checkpoint, people: Relation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judging, "calibrated", lambda calibration, name, features, use: np.full(len(features), 0.75))
+
+    def adjusting(*arguments: object) -> ModelTask[CleaningResult]:
+        result = yield from clean(*arguments)  # type: ignore[arg-type]
+        moved = [replace(repair, error_probability=repair.error_probability / 2) for repair in result.repairs]
+        return replace(result, repairs=tuple(moved))
+
+    monkeypatch.setattr(judging, "clean", adjusting)
     with pytest.raises(CheckpointError, match="out of step"):
         run_task(checkpoint, clean_and_keep(checkpoint, people))
 

@@ -109,6 +109,7 @@ def test_exact_match_is_counted_by_kind() -> None:
 
     table = measure_reconstruction({"it": ([masked, masked], imputer)}, Resampling())
     figures = {name: figure.value for name, figure in table.rows[0].figures.items()}
+    assert figures.pop("cells/s") > 0
     assert figures == {"all": 50.0, "categorical": 100.0, "date or time": 0.0}
     assert table.notes[0].startswith("Cells by kind of column: categorical 2, date or time 2.")
 
@@ -117,6 +118,7 @@ def test_conditions_and_baselines_stand_in_one_table(small_corpus: Path, checkpo
     stages: list[tuple[str, int, int]] = []
     (table,) = evaluate_reconstruction(small_corpus, checkpoint, cells=8, progress=lambda *one: stages.append(one))
     assert [row.system for row in table.rows] == [
+        "model",
         "model alone",
         "model alone, no context",
         "column mode",
@@ -126,13 +128,17 @@ def test_conditions_and_baselines_stand_in_one_table(small_corpus: Path, checkpo
         "nearest row, shuffled",
     ]
     assert ("reconstruction: model alone, shuffled", 2, 2) in stages
+    assert [one.name for one in table.reliabilities] == [
+        f"filling, held-out tables, {label}" for label in ("model", "model alone", "model alone, no context")
+    ]
+    assert [len(one) for one in table.reliabilities] == [8, 8, 8]
     masked = sample_masked_tables(list(read_tables(small_corpus / "valid.jsonl.zst")), 8, 0)
     right = [
         answer == true
         for one in masked
         for answer, true in zip(column_mode(one.relation, one.cells), one.truth, strict=True)
     ]
-    assert table.rows[2].figures["all"].value == pytest.approx(100 * sum(right) / 8)
+    assert table.rows[3].figures["all"].value == pytest.approx(100 * sum(right) / 8)
 
 
 def test_a_folder_without_the_shard_is_refused(tmp_path: Path, checkpoint: Checkpoint) -> None:
