@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from api_schemas.models import Answer, ModelInfo, Usage
+from api_schemas.models import Adapt, Answer, ModelInfo, Usage
 from api_schemas.tables import Name, Strict, Table, Text, encodable
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -63,6 +63,7 @@ class CleaningRequest(Strict):
     max_candidates: Count = 3
     examples: Annotated[list[CellExample], Field(max_length=MAX_EXAMPLES)] = []
     rules: Annotated[list[Rule], Field(max_length=MAX_RULES)] = []
+    adapt: Adapt = False
 
 
 class Candidate(Answer):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api_schemas.cleaning import Candidate, Count, Evidence, Share
-from api_schemas.models import Answer, ModelInfo, Usage
+from api_schemas.models import Adapt, Answer, ModelInfo, Usage
 from api_schemas.tables import Name, Strict, Table, encodable
 
 MAX_PREFIX_CHARACTERS = 200
@@ -29,6 +29,7 @@ class CompletionRequest(Strict):
     targets: Annotated[list[CompletionTarget] | None, Field(max_length=MAX_TARGETS, fail_fast=True)] = None
     min_confidence: Share = 0.5
     max_candidates: Count = 3
+    adapt: Adapt = False
 
 
 class CellCompletion(Answer):

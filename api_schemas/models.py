@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,13 +21,31 @@ class ModelInfo(Answer):
     sha256: str = Field(description="of the weights file")
 
 
+Adapt = Annotated[
+    bool, Field(description="train a copy of the model on this table first; it takes minutes and is then forgotten")
+]
+
+
+class Adaptation(Answer):
+    """What it took to train a copy of the model on the table of the request."""
+
+    steps: int
+    encoder_tokens: int = Field(description="tokens that it was trained on")
+    seconds: float
+    sha256: str = Field(description="of the adapted weights: the same table, options and model give the same")
+
+
 class Usage(Answer):
-    """What an answer cost: rows read, tokens without padding, seconds from admission to answer."""
+    """What an answer cost: rows read, tokens without padding, seconds from admission to answer.
+
+    The seconds of an adaptation are among `seconds`, its tokens are its own.
+    """
 
     rows: int = 0
     encoder_tokens: int = 0
     decoder_tokens: int = 0
     seconds: float = 0.0
+    adaptation: Adaptation | None = Field(None, description="null where the model answered as it is")
 
 
 class ModelLimits(Answer):

@@ -37,6 +37,9 @@ from api_schemas.models import ModelCard, ModelList
 DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """Seconds: a large table may take minutes to judge, a connection must not."""
 
+ADAPTING_TIMEOUT = httpx.Timeout(3600.0, connect=10.0)
+"""Seconds, in place of the default: a request that adapts the model takes minutes, and waits for others that do."""
+
 _RETRIED = frozenset({429, 503})
 _MAX_DOUBLINGS = 32
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -127,6 +130,11 @@ class _Question:
     method: str
     path: str
     body: dict[str, object] | None = None
+
+    def timeout(self, usual: httpx.Timeout) -> httpx.Timeout:
+        """How long to wait: where the model is adapted first, longer than by default."""
+        adapts = self.body is not None and bool(self.body.get("adapt"))
+        return ADAPTING_TIMEOUT if adapts and usual == DEFAULT_TIMEOUT else usual
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -247,7 +255,8 @@ class Client:
 
     def _send(self, question: _Question) -> httpx.Response:
         try:
-            return self._http.request(question.method, question.path, json=question.body)
+            timeout = question.timeout(self._http.timeout)
+            return self._http.request(question.method, question.path, json=question.body, timeout=timeout)
         except httpx.TransportError as error:
             raise _no_answer(self._http.base_url, error) from error
         except httpx.DecodingError as error:
@@ -318,7 +327,8 @@ class AsyncClient:
 
     async def _send(self, question: _Question) -> httpx.Response:
         try:
-            return await self._http.request(question.method, question.path, json=question.body)
+            timeout = question.timeout(self._http.timeout)
+            return await self._http.request(question.method, question.path, json=question.body, timeout=timeout)
         except httpx.TransportError as error:
             raise _no_answer(self._http.base_url, error) from error
         except httpx.DecodingError as error:

@@ -27,11 +27,14 @@ import torch
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import InputError, ModelError
+from model.finetuning.adapt import MIN_TUPLES as MIN_ADAPTED_ROWS
 from model.inference.batching import ModelTask, Progress, TaskPool
 from model.inference.cleaning import clean
 from model.inference.completion import complete
 from model.inference.rules import check_rule
 from model.tuples import (
+    Adaptation,
+    AdaptationOptions,
     Cell,
     CellExample,
     CleaningOptions,
@@ -57,6 +60,9 @@ if TYPE_CHECKING:
 
 # The routes and the command line speak to the model in these words, and through this module alone.
 __all__ = [
+    "MIN_ADAPTED_ROWS",
+    "Adaptation",
+    "AdaptationOptions",
     "Cell",
     "CellExample",
     "CleaningOptions",
@@ -147,6 +153,7 @@ class _Job:
     make: Callable[[Checkpoint], ModelTask[Any]]
     future: Future[Any]
     began: float
+    adapts: bool
 
 
 class Engine:
@@ -235,8 +242,17 @@ class Engine:
         if ahead >= self._max_requests:
             raise QueueFullError(retry_after=min(60, max(1, math.ceil(self._seconds))))
 
-    def submit(self, make: Callable[[Checkpoint], ModelTask[T]]) -> Future[T]:
+    def _check_adapting(self) -> None:
+        """Adapting takes minutes: at most half of the places are for those who ask for it."""
+        if sum(job.adapts for job in (*self._waiting, *self._running.values())) >= max(1, self._max_requests // 2):
+            raise QueueFullError(retry_after=60)
+
+    def submit(self, make: Callable[[Checkpoint], ModelTask[T]], *, adapts: bool = False) -> Future[T]:
         """Queue a task; cancelling the future takes it out again, even half done.
+
+        Args:
+            adapts: the task trains weights of its own. One such task is at work at a time, so that its memory is
+                bounded; the others wait, and whoever came behind them goes first.
 
         Raises:
             NotReadyError, QueueFullError: it cannot be taken.
@@ -244,7 +260,9 @@ class Engine:
         future: Future[T] = Future()
         with self._changed:
             self._check_open()
-            self._waiting.append(_Job(make, future, time.monotonic()))
+            if adapts:
+                self._check_adapting()
+            self._waiting.append(_Job(make, future, time.monotonic(), adapts))
             self._changed.notify_all()
         return future
 
@@ -252,13 +270,15 @@ class Engine:
         self, relation: Relation, options: CleaningOptions, progress: Progress | None = None
     ) -> Future[CleaningResult]:
         """Flag and repair wrong cells."""
-        return self.submit(lambda checkpoint: clean(checkpoint, relation, options, progress))
+        adapts = options.adapt is not None
+        return self.submit(lambda checkpoint: clean(checkpoint, relation, options, progress), adapts=adapts)
 
     def complete(
         self, relation: Relation, options: CompletionOptions, progress: Progress | None = None
     ) -> Future[CompletionResult]:
         """Fill missing cells."""
-        return self.submit(lambda checkpoint: complete(checkpoint, relation, options, progress))
+        adapts = options.adapt is not None
+        return self.submit(lambda checkpoint: complete(checkpoint, relation, options, progress), adapts=adapts)
 
     def drain(self) -> None:
         """Take no new requests; those at work and waiting go on."""
@@ -330,14 +350,22 @@ class Engine:
                 pool.cancel(task_id)
                 del self._running[task_id]
             self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
-            while self._waiting and len(self._running) < self._max_running:
-                job = self._waiting.popleft()
+            while len(self._running) < self._max_running and (job := self._next_job()) is not None:
                 try:
                     self._running[pool.add(job.make(checkpoint))] = job
                 except Exception as error:  # what cannot even begin belongs to the one who asked
                     _end(job.future, None, error)
             self._changed.notify_all()
             return True
+
+    def _next_job(self) -> _Job | None:
+        """Take the one that has waited longest; those that adapt are passed over while another one does."""
+        adapting = any(job.adapts for job in self._running.values())
+        for number, job in enumerate(self._waiting):
+            if not (adapting and job.adapts):
+                del self._waiting[number]
+                return job
+        return None
 
     def _finish(self, task_id: int, result: object, error: Exception | None) -> None:
         with self._changed:

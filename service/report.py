@@ -152,7 +152,10 @@ through untouched{% endif %}</dd>
 <dt>Abstained</dt><dd>{{ summary.total.abstained }}</dd>
 <dt>Errors</dt><dd>{{ summary.total.errors }}</dd>
 <dt>Time</dt><dd>{{ "%.1f"|format(summary.seconds) }} s</dd>
-{% for name, value in report.details.items() %}<dt>{{ name|capitalize }}</dt><dd>{{ value }}</dd>
+{% if summary.adaptation %}<dt>Adapted</dt><dd>{{ summary.adaptation.steps }} steps over \
+{{ summary.adaptation.encoder_tokens }} tokens in {{ "%.1f"|format(summary.adaptation.seconds) }} s, on \
+{{ summary.adaptation.parts }} of {{ summary.parts }} parts</dd>
+{% endif %}{% for name, value in report.details.items() %}<dt>{{ name|capitalize }}</dt><dd>{{ value }}</dd>
 {% endfor %}{% for name, value in report.options.items() %}<dt>Option {{ name }}</dt><dd>{{ value }}</dd>
 {% endfor %}{% for name, value in report.model.items() %}<dt>Model {{ name }}</dt><dd>{{ value }}</dd>
 {% endfor %}</dl>

@@ -27,6 +27,8 @@ class Settings(BaseSettings):
         max_rows, max_columns, max_cells, max_cell_characters: limits of one table.
         max_requests: requests at work or waiting; one more is answered 429.
         max_running: requests that share the model at one time; the others wait.
+        adapt_max_steps: training steps that one request with `adapt` may take, about half a second each; 0 refuses it.
+        adapt_max_cells: a table with more cells is not adapted to.
         drain_seconds: after SIGTERM, requests at work have this long to end.
         log_level: threshold of the log on stderr.
     """
@@ -46,6 +48,8 @@ class Settings(BaseSettings):
     max_cell_characters: int = Field(100_000, ge=1)
     max_requests: int = Field(32, ge=1)
     max_running: int = Field(4, ge=1)
+    adapt_max_steps: int = Field(400, ge=0, le=100_000)
+    adapt_max_cells: int = Field(100_000, ge=1)
     drain_seconds: int = Field(30, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

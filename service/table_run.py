@@ -72,6 +72,16 @@ class ColumnCounts:
 
 
 @dataclass(slots=True)
+class AdaptationCounts:
+    """What it took to adapt the model to the table; `parts` says to how many of its parts."""
+
+    parts: int = 0
+    steps: int = 0
+    encoder_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
 class RunSummary:
     """What a run did.
 
@@ -81,6 +91,7 @@ class RunSummary:
         parts: how many parts were judged on their own; above one, evidence is limited to the part.
         issues: the first damaged rows.
         histogram: confidences of changed cells in equal bins from 0 to 1.
+        adaptation: None where the model was not to be adapted.
     """
 
     rows: int = 0
@@ -92,6 +103,7 @@ class RunSummary:
     by_column: dict[str, ColumnCounts] = field(default_factory=dict)
     issues: list[RowIssue] = field(default_factory=list)
     histogram: list[int] = field(default_factory=lambda: [0] * HISTOGRAM_BINS)
+    adaptation: AdaptationCounts | None = None
 
     @property
     def approximate(self) -> bool:

@@ -21,7 +21,7 @@ from service.patches import PatchError
 from service.report import RunReport, write_report
 from service.storage.files import copy_name, open_table, same_file, suffix_format, written_whole
 from service.storage.table_file import ROWS_PER_CHUNK, FileFormat, TableFile, TableFileError, unique_names
-from service.table_run import ColumnCounts, Judge, RunSummary, run_table
+from service.table_run import AdaptationCounts, ColumnCounts, Judge, RunSummary, run_table
 
 STANDARD = "-"
 PROBLEMS = (TableFileError, PatchError, JudgingError, OSError)
@@ -51,6 +51,10 @@ ModelFolder = Annotated[
 ]
 PartRows = Annotated[
     int, typer.Option("--part-rows", min=1, help="Rows judged together; a longer table is judged in parts.")
+]
+Adapt = Annotated[
+    bool,
+    typer.Option("--adapt", help="First train a copy of the model on this table (each part): minutes; then forget it."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 
@@ -86,6 +90,7 @@ def clean(
         typer.Option(min=0.0, max=1.0, help="Repair only while at most this share is expected to be wrong."),
     ] = None,
     columns: Columns = None,
+    adapt: Adapt = False,
     report: ReportPath = None,
     patches: PatchesPath = None,
     encoding: EncodingName = None,
@@ -102,9 +107,10 @@ def clean(
     shown: dict[str, object] = {"min confidence": min_confidence}
     shown |= {"detect only": "yes"} if detect_only else {}
     shown |= {"max error rate": max_error_rate} if max_error_rate is not None else {}
+    shown |= {"adapt": "yes"} if adapt else {}
 
     def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
-        return judges.cleaning(JudgingOptions(chosen, min_confidence, max_error_rate, detect_only))
+        return judges.cleaning(JudgingOptions(chosen, min_confidence, max_error_rate, detect_only, adapt))
 
     with (
         failing_plainly(*PROBLEMS),
@@ -119,6 +125,7 @@ def complete(
     output: Output = None,
     min_confidence: MinConfidence = 0.5,
     columns: Columns = None,
+    adapt: Adapt = False,
     report: ReportPath = None,
     patches: PatchesPath = None,
     encoding: EncodingName = None,
@@ -129,9 +136,10 @@ def complete(
 ) -> None:
     """Fill the missing cells of a table; every other byte stays. Default output: FILE.completed.csv."""
     shown: dict[str, object] = {"min confidence": min_confidence}
+    shown |= {"adapt": "yes"} if adapt else {}
 
     def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
-        return judges.completion(JudgingOptions(chosen, min_confidence))
+        return judges.completion(JudgingOptions(chosen, min_confidence, adapt=adapt))
 
     with (
         failing_plainly(*PROBLEMS),
@@ -242,6 +250,8 @@ def _run(
                 on_part=lambda chunk: bars.next_part(chunk.fraction),
             )
             log.flush()
+            if "adapt" in shown:
+                summary.adaptation = judges.adaptation
             source = "stdin" if table.path.name == "stdin" else table.path.name
             told = RunReport(source, summary, table.details, shown, judges.model, log_path)
             if places.report is not None:
@@ -304,6 +314,8 @@ def _show(summary: RunSummary, places: Places, details: Mapping[str, str]) -> No
         target.print("No cell was flagged.")
     rate = summary.rows / summary.seconds if summary.seconds else 0.0
     target.print(f"{summary.rows:,} rows in {summary.seconds:.1f} s ({rate:,.1f} rows/s)", markup=False)
+    if summary.adaptation is not None:
+        target.print(_adapted(summary, summary.adaptation), markup=False)
     if summary.approximate:
         note = f"judged in {summary.parts} parts, each with evidence from its own rows only (--part-rows)"
         target.print(f"Approximate: {note}", markup=False, style="yellow")
@@ -313,6 +325,14 @@ def _show(summary: RunSummary, places: Places, details: Mapping[str, str]) -> No
     if summary.damaged_rows > 5:
         target.print(f"Left alone: {summary.damaged_rows} damaged rows in all", markup=False, style="yellow")
     _show_places(places)
+
+
+def _adapted(summary: RunSummary, counts: AdaptationCounts) -> str:
+    """What adapting took, and where it was not done."""
+    if not counts.parts:
+        return "Not adapted: there was nothing to fill, or too few rows to learn from (8 are needed)"
+    took = f"{counts.steps:,} steps over {counts.encoder_tokens:,} tokens in {counts.seconds:.1f} s"
+    return f"Adapted: {took}" + (f", on {counts.parts} of {summary.parts} parts" if summary.parts > 1 else "")
 
 
 def _numbers(counts: ColumnCounts) -> list[str]:

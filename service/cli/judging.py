@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service.storage.table_file import Text
-from service.table_run import Judge, Judgement, Progress
+from service.table_run import AdaptationCounts, Judge, Judgement, Progress
 
 if TYPE_CHECKING:
-    from service.engine import Completion, Engine, Repair
+    from service.engine import AdaptationOptions, Completion, Engine, Repair, Usage
 
 T = TypeVar("T")
 
@@ -28,12 +28,13 @@ class JudgingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JudgingOptions:
-    """What the caller asks for; `columns` None judges all."""
+    """What the caller asks for; `columns` None judges all, `adapt` trains a copy of the model on each part first."""
 
     columns: frozenset[int] | None = None
     min_confidence: float = 0.5
     max_error_rate: float | None = None
     detect_only: bool = False
+    adapt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class Judges(Protocol):
     @property
     def model(self) -> Mapping[str, str]:
         """Name, version and hash."""
+
+    @property
+    def adaptation(self) -> AdaptationCounts:
+        """What adapting has taken so far."""
 
     def cleaning(self, options: JudgingOptions) -> Judge:
         """Flags wrong cells and repairs them."""
@@ -131,11 +136,16 @@ class _EngineJudges:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._adaptation = AdaptationCounts()
 
     @property
     def model(self) -> Mapping[str, str]:
         described = self._engine.description
         return {"name": described.name, "version": described.version, "sha256": described.sha256}
+
+    @property
+    def adaptation(self) -> AdaptationCounts:
+        return self._adaptation
 
     def cleaning(self, options: JudgingOptions) -> Judge:
         from service.engine import CleaningOptions, Relation
@@ -148,7 +158,9 @@ class _EngineJudges:
         )
 
         def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:
-            result = _result(self._engine.clean(Relation.of(names, rows), asked, progress))
+            part = replace(asked, adapt=_adaptation(options, rows))
+            result = _result(self._engine.clean(Relation.of(names, rows), part, progress))
+            self._count(result.usage)
             return [_judgement(repair, repair.repair, repair.error_probability) for repair in result.repairs]
 
         return judge
@@ -163,11 +175,26 @@ class _EngineJudges:
                 for column, value in enumerate(values)
                 if not value and (options.columns is None or column in options.columns)
             )
-            asked = CompletionOptions(targets, options.min_confidence)
+            asked = CompletionOptions(targets, options.min_confidence, adapt=_adaptation(options, rows))
             result = _result(self._engine.complete(Relation.of(names, rows), asked, progress))
+            self._count(result.usage)
             return [_judgement(one, one.value, None) for one in result.completions]
 
         return judge
+
+    def _count(self, usage: Usage) -> None:
+        if usage.adaptation is not None:
+            self._adaptation.parts += 1
+            self._adaptation.steps += usage.adaptation.steps
+            self._adaptation.encoder_tokens += usage.adaptation.encoder_tokens
+            self._adaptation.seconds += usage.adaptation.seconds
+
+
+def _adaptation(options: JudgingOptions, rows: Sequence[object]) -> AdaptationOptions | None:
+    """How to adapt to one part; the last one of a long table may be too small, and that must not end the run."""
+    from service.engine import MIN_ADAPTED_ROWS, AdaptationOptions
+
+    return AdaptationOptions() if options.adapt and len(rows) >= MIN_ADAPTED_ROWS else None
 
 
 def _result(future: Future[T]) -> T:

@@ -17,7 +17,12 @@ from rich.text import Text
 
 PROBLEM = 1
 SHOW_AFTER_SECONDS = 2.0
-_STAGES = {"detect": "Judging rows", "repair": "Repairing cells", "complete": "Filling cells"}
+_STAGES = {
+    "adapt": "Adapting to the table",
+    "detect": "Judging rows",
+    "repair": "Repairing cells",
+    "complete": "Filling cells",
+}
 
 
 class CommandError(Exception):

@@ -8,11 +8,12 @@ from typing import Any
 
 from api_schemas.cleaning import Candidate, Evidence
 from api_schemas.errors import ErrorDetail, Problem
-from api_schemas.models import ModelInfo, Usage
+from api_schemas.models import Adaptation, ModelInfo, Usage
 from service import engine as words
 from service.engine import Engine
 from service.errors import MEDIA_TYPE, InvalidRequestError
 from service.observability import Metrics
+from service.settings import Settings
 
 
 def problems(*statuses: int, keys: bool = True) -> dict[int | str, dict[str, Any]]:
@@ -83,7 +84,28 @@ def usage_of(usage: words.Usage) -> Usage:
         encoder_tokens=usage.encoder_tokens,
         decoder_tokens=usage.decoder_tokens,
         seconds=usage.seconds,
+        adaptation=None if usage.adaptation is None else Adaptation.model_validate(usage.adaptation),
     )
+
+
+def adaptation_of(wanted: bool, rows: int, columns: int, settings: Settings) -> words.AdaptationOptions | None:
+    """How the model is adapted to a table of this size; None where that is not asked for.
+
+    Raises:
+        InvalidRequestError: this service does not adapt, or not to a table of this size.
+    """
+    if not wanted:
+        return None
+    detail, cells = None, rows * columns
+    if not settings.adapt_max_steps:
+        detail = "this service does not adapt its model"
+    elif rows < words.MIN_ADAPTED_ROWS:
+        detail = f"the table has {rows} rows, adapt needs {words.MIN_ADAPTED_ROWS} or more"
+    elif cells > settings.adapt_max_cells:
+        detail = f"the table has {cells} cells, adapt takes {settings.adapt_max_cells} or fewer"
+    if detail is not None:
+        raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer="/adapt")])
+    return words.AdaptationOptions(max_steps=settings.adapt_max_steps)
 
 
 def candidates_of(candidates: Sequence[words.RepairCandidate]) -> list[Candidate]:
@@ -101,5 +123,7 @@ def count_answer(metrics: Metrics, task: str, usage: words.Usage, outcomes: Sequ
     metrics.rows.labels(task).inc(usage.tuples)
     metrics.tokens.labels("encoder").inc(usage.encoder_tokens)
     metrics.tokens.labels("decoder").inc(usage.decoder_tokens)
+    if usage.adaptation is not None:
+        metrics.tokens.labels("adaptation").inc(usage.adaptation.encoder_tokens)
     for outcome, count in Counter(outcomes).items():
         metrics.cells.labels(task, outcome).inc(count)

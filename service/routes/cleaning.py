@@ -26,6 +26,7 @@ from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import (
     MODEL_PROBLEMS,
     ColumnIndex,
+    adaptation_of,
     candidates_of,
     count_answer,
     evidence_of,
@@ -45,7 +46,7 @@ async def clean_table(
 
     Each flagged cell is `repaired`, or `abstained` where no repair reaches `min_confidence`. A clean table gets an
     empty list. Rows are numbered from 0; the answer does not depend on the order of rows or columns, nor on other
-    requests.
+    requests. With `adapt` a copy of the model is first trained on the table for some minutes.
     """
     rows = check_table(body.table, settings)
     names = body.table.names
@@ -65,7 +66,8 @@ def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int, set
     """The request's options with columns by index.
 
     Raises:
-        InvalidRequestError: a column or a row that is not in the table, a rule or an example that does not fit it.
+        InvalidRequestError: a column or a row that is not in the table, a rule or an example that does not fit it, or a
+            table that is not adapted to.
     """
     wanted = None
     if body.columns is not None:
@@ -87,6 +89,7 @@ def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int, set
         max_candidates=body.max_candidates,
         examples=tuple(examples.values()),
         rules=rules,
+        adapt=adaptation_of(body.adapt, rows, len(columns), settings),
     )
 
 

@@ -13,12 +13,14 @@ from service.limits import ModelRoute, check_table
 from service.routes.answers import (
     MODEL_PROBLEMS,
     ColumnIndex,
+    adaptation_of,
     candidates_of,
     count_answer,
     evidence_of,
     model_info,
     usage_of,
 )
+from service.settings import Settings
 
 router = APIRouter(route_class=ModelRoute, tags=["cells"])
 
@@ -34,18 +36,20 @@ async def complete_table(
     """
     rows = check_table(body.table, settings)
     names = body.table.names
-    options = completion_options(body, ColumnIndex(names), len(rows))
+    options = completion_options(body, ColumnIndex(names), len(rows), settings)
     result = await answer(request, engine.complete(Relation.of(names, rows, body.table.name), options))
     completions = [completion(one, names) for one in result.completions]
     count_answer(metrics, "complete", result.usage, [one.outcome for one in completions])
     return CompletionResponse(completions=completions, model=model_info(engine), usage=usage_of(result.usage))
 
 
-def completion_options(body: CompletionRequest, columns: ColumnIndex, rows: int) -> CompletionOptions:
+def completion_options(
+    body: CompletionRequest, columns: ColumnIndex, rows: int, settings: Settings
+) -> CompletionOptions:
     """The request's options with columns by index.
 
     Raises:
-        InvalidRequestError: a target that is not in the table.
+        InvalidRequestError: a target that is not in the table, or a table that is not adapted to.
     """
     targets = None
     if body.targets is not None:
@@ -55,7 +59,8 @@ def completion_options(body: CompletionRequest, columns: ColumnIndex, rows: int)
             column = columns.find(target.column, f"/targets/{place}/column")
             found.append(CompletionTarget(Cell(target.row, column), target.prefix))
         targets = tuple(found)
-    return CompletionOptions(targets, body.min_confidence, body.max_candidates)
+    adapt = adaptation_of(body.adapt, rows, len(columns), settings)
+    return CompletionOptions(targets, body.min_confidence, body.max_candidates, adapt)
 
 
 def completion(one: Completion, names: Sequence[str]) -> CellCompletion:

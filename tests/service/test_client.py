@@ -54,7 +54,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 TABLE = Table(columns=["city", "zip"], rows=[["Boston", "02116"], ["Bostn", None]])
 MODEL = {"name": "fake", "version": "1.0", "sha256": "ab" * 32}
-USAGE = {"rows": 2, "encoder_tokens": 30, "decoder_tokens": 4, "seconds": 0.5}
+USAGE = {"rows": 2, "encoder_tokens": 30, "decoder_tokens": 4, "seconds": 0.5, "adaptation": None}
 CARD = {
     **MODEL,
     "parameters": 12,
@@ -591,3 +591,21 @@ async def test_an_invalid_request_names_its_places(real: MakeClient) -> None:
     assert caught.value.errors == [
         {"detail": "the table has no such column", "pointer": "/columns/1", "column": "town"}
     ]
+
+
+def test_a_request_that_adapts_has_longer_to_answer() -> None:
+    waited: list[object] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        waited.append(request.extensions["timeout"]["read"])
+        body = json.loads(request.content)
+        waited.append(body.get("adapt"))
+        return httpx.Response(200, json=CLEANED if "clean" in request.url.path else COMPLETED)
+
+    with Client("http://service", transport=httpx.MockTransport(handle)) as client:
+        client.clean(CleaningRequest(table=TABLE))
+        client.clean(CleaningRequest(table=TABLE, adapt=True))
+        client.complete(CompletionRequest(table=TABLE, adapt=True))
+    with Client("http://service", timeout=7.0, transport=httpx.MockTransport(handle)) as client:
+        client.clean(CleaningRequest(table=TABLE, adapt=True))
+    assert waited == [300.0, None, 3600.0, True, 3600.0, True, 7.0, True]

@@ -45,7 +45,9 @@ def key(request: pytest.FixtureRequest) -> str | None:
 def operations(checkpoint: Checkpoint, key: str | None) -> Iterator[dict[str, Any]]:
     """Every operation of a served app with the tiny model, limits low enough to be met."""
     engine = Engine(checkpoint.path, precision="float32", threads=1)
-    app = create_app(Settings(_env_file=None, max_rows=40, max_cells=200, api_keys=key or ()), engine)
+    app = create_app(
+        Settings(_env_file=None, max_rows=40, max_cells=200, adapt_max_steps=2, api_keys=key or ()), engine
+    )
     with serving(app) as address:
         engine.wait_ready()
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")

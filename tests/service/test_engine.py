@@ -16,6 +16,7 @@ from model.inference.batching import DetectCall, Finished, ModelTask, TaskPool, 
 from model.inference.cleaning import clean
 from model.serialization import TupleSerializer
 from service.engine import (
+    AdaptationOptions,
     CleaningOptions,
     CompletionOptions,
     Engine,
@@ -264,3 +265,87 @@ def test_a_fault_of_the_pool_ends_what_ran_and_the_engine_goes_on(
         engine.clean(people, CleaningOptions()).result(SECONDS)
     assert engine.clean(people, CleaningOptions()).result(SECONDS).repairs
     assert engine.load == Load(0, 0)
+
+
+FEW = AdaptationOptions(max_steps=3)
+
+
+def test_an_adapted_answer_is_for_the_one_who_asked_only(
+    start: Start, checkpoint: Checkpoint, people: Relation
+) -> None:
+    engine = start()
+    engine.wait_ready()
+    few = Relation.of(people.attributes, people.tuples[:9])
+    asked = [engine.clean(few, CleaningOptions(adapt=adapt)) for adapt in (FEW, None, FEW)]
+    first, plain, second = (future.result(SECONDS) for future in asked)
+    assert plain.repairs == run_task(checkpoint, clean(checkpoint, few)).repairs
+    assert first.repairs == second.repairs != plain.repairs
+    assert first.usage.adaptation is not None and second.usage.adaptation is not None
+    assert first.usage.adaptation.sha256 == second.usage.adaptation.sha256
+    assert engine.clean(few, CleaningOptions()).result(SECONDS).repairs == plain.repairs
+    assert engine.description.sha256 == checkpoint.sha256
+    filled = engine.complete(few, CompletionOptions(adapt=FEW)).result(SECONDS)
+    assert filled.usage.adaptation is not None
+
+
+def test_one_adapts_at_a_time_and_those_behind_go_first(start: Start) -> None:
+    engine = start(max_requests=8, max_running=3)
+    engine.wait_ready()
+    order: list[str] = []
+
+    def task(name: str, wait: Future[None] | None = None) -> Callable[[Checkpoint], ModelTask[None]]:
+        def run(checkpoint: Checkpoint) -> ModelTask[None]:
+            order.append(name)
+            while wait is not None and not wait.done():
+                yield [DetectCall(checkpoint.serializer.serialize(["a"], ["1"]))]
+
+        return run
+
+    go: Future[None] = Future()
+    first = engine.submit(task("adapts", go), adapts=True)
+    second = engine.submit(task("adapts too"), adapts=True)
+    engine.submit(task("plain")).result(SECONDS)
+    assert order == ["adapts", "plain"]
+    assert engine.load == Load(1, 1)
+    go.set_result(None)
+    first.result(SECONDS)
+    second.result(SECONDS)
+    assert order == ["adapts", "plain", "adapts too"]
+
+
+def test_those_who_adapt_get_half_of_the_places(start: Start) -> None:
+    engine = start(max_requests=4, max_running=1)
+    engine.wait_ready()
+    gates = [Gate() for _ in range(4)]
+    futures = [engine.submit(gate, adapts=True) for gate in gates[:2]]
+    with pytest.raises(QueueFullError) as caught:
+        engine.submit(gates[2], adapts=True)
+    assert caught.value.retry_after == 60
+    futures.append(engine.submit(gates[3]))
+    for gate in gates:
+        gate.open.set()
+    assert [future.result(SECONDS) for future in futures] == ["done"] * 3
+
+
+def test_a_client_who_hangs_up_ends_the_adaptation_between_two_steps(
+    start: Start, people: Relation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    engine.wait_ready()
+    steps: list[int] = []
+    future = engine.clean(
+        people,
+        CleaningOptions(adapt=AdaptationOptions(max_steps=5_000, cells_per_step=1)),
+        lambda stage, done, total: steps.append(done),
+    )
+    deadline = time.monotonic() + SECONDS
+    while len(steps) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert future.cancel()
+    while engine.load != Load(0, 0):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    made = len(steps)
+    assert engine.clean(people, CleaningOptions()).result(SECONDS).repairs
+    assert len(steps) == made < 240

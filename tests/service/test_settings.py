@@ -40,6 +40,8 @@ def test_defaults_listen_on_loopback_without_keys() -> None:
         "max_cell_characters": 100_000,
         "max_requests": 32,
         "max_running": 4,
+        "adapt_max_steps": 400,
+        "adapt_max_cells": 100_000,
         "drain_seconds": 30,
         "log_level": "info",
     }
@@ -60,6 +62,8 @@ def test_defaults_listen_on_loopback_without_keys() -> None:
         ("RPT_MAX_CELL_CHARACTERS", "5", "max_cell_characters", 5),
         ("RPT_MAX_REQUESTS", "6", "max_requests", 6),
         ("RPT_MAX_RUNNING", "7", "max_running", 7),
+        ("RPT_ADAPT_MAX_STEPS", "0", "adapt_max_steps", 0),
+        ("RPT_ADAPT_MAX_CELLS", "8", "adapt_max_cells", 8),
         ("RPT_DRAIN_SECONDS", "0", "drain_seconds", 0),
         ("rpt_log_level", "debug", "log_level", "debug"),
     ],

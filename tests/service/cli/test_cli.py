@@ -25,7 +25,7 @@ from service.cli import terminal as terminal_module
 from service.cli.diagnosis import Finding, State, check_disk, check_port, check_python, gather
 from service.cli.judging import JudgingError, JudgingOptions, WeightsDescription
 from service.cli.terminal import ProgressBars
-from service.table_run import Judge, Judgement, Progress
+from service.table_run import AdaptationCounts, Judge, Judgement, Progress
 
 Rows = list[tuple[str | None, ...]]
 CONTENT = b'\xef\xbb\xbfid;"city"\r\n007;"Bostn"\r\n008;\r\n009;Bostn\r\n'
@@ -40,6 +40,7 @@ class FakeJudges:
 
     def __init__(self) -> None:
         self.asked: list[JudgingOptions] = []
+        self.adaptation = AdaptationCounts()
 
     def cleaning(self, options: JudgingOptions) -> Judge:
         """Bostn is Boston."""
@@ -162,6 +163,28 @@ def test_options_reach_the_model(judges: FakeJudges, table: Path, run: Run) -> N
     assert judges.asked == [JudgingOptions(frozenset({1}), 0.7, 0.02, False)]
     assert "judged in 2 parts" in err
     assert Path("hotels.cleaned.csv").read_bytes() == CLEANED
+
+
+def test_adapt_reaches_the_model_and_what_it_took_is_told(judges: FakeJudges, table: Path, run: Run) -> None:
+    judges.adaptation = AdaptationCounts(1, 25, 21_000, 12.34)
+    for command in ("clean", "complete"):
+        code, _, err = run(command, "hotels.csv", "--adapt", "--report", "r.json", "--part-rows", "2")
+        assert code == 0
+        assert "Adapted: 25 steps over 21,000 tokens in 12.3 s, on 1 of 2 parts" in err
+        told = json.loads(Path("r.json").read_bytes())
+        took = {"parts": 1, "steps": 25, "encoder_tokens": 21_000, "seconds": 12.34}
+        assert (told["options"]["adapt"], told["summary"]["adaptation"]) == ("yes", took)
+    assert judges.asked == [JudgingOptions(adapt=True)] * 2
+    assert run("clean", "hotels.csv", "--adapt", "--report", "r.html")[0] == 0
+    page = Path("r.html").read_text("utf-8")
+    assert "<dt>Adapted</dt><dd>25 steps over 21000 tokens in 12.3 s, on 1 of 1 parts</dd>" in page
+
+
+def test_a_table_that_was_not_adapted_to_says_so(judges: FakeJudges, table: Path, run: Run) -> None:
+    assert "Not adapted: there was nothing to fill, or too few rows" in run("clean", "hotels.csv", "--adapt")[2]
+    code, _, err = run("clean", "hotels.csv", "--report", "r.json")
+    assert code == 0 and "dapted" not in err
+    assert json.loads(Path("r.json").read_bytes())["summary"]["adaptation"] is None
 
 
 def test_other_columns_are_not_judged(judges: FakeJudges, table: Path, run: Run) -> None:

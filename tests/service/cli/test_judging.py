@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.inference.batching import run_task
 from model.inference.cleaning import clean
 from model.inference.completion import complete
-from model.tuples import CleaningOptions, CompletionOptions, CompletionTarget, Relation
+from model.tuples import AdaptationOptions, CleaningOptions, CompletionOptions, CompletionTarget, Relation
 from service.cli import main
 from service.cli.judging import JudgingError, JudgingOptions, describe_weights, evaluate_model, load_judges
 
@@ -57,6 +59,29 @@ def test_completion_asks_for_the_missing_cells_of_the_chosen_columns(served: Che
         (one.cell.tuple_id, one.cell.attribute, one.value) for one in expected
     ]
     assert found
+
+
+def test_each_part_that_is_large_enough_is_adapted_to(
+    served: Checkpoint, people: Relation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AdaptationOptions, "__init__", partialmethod(AdaptationOptions.__init__, max_steps=2))
+    told: list[str] = []
+    with load_judges(served.path) as judges:
+        judge = judges.cleaning(JudgingOptions(adapt=True))
+        found = judge(people.attributes, list(people.tuples), lambda stage, done, total: told.append(stage))
+        first = replace(judges.adaptation)
+        judge(people.attributes, list(people.tuples[:7]), ignore)  # the end of a long table
+        assert judges.adaptation == first
+        judges.completion(JudgingOptions(adapt=True))(people.attributes, list(people.tuples), ignore)
+        assert (judges.adaptation.parts, judges.adaptation.steps) == (2, 4)
+    expected = run_task(served, clean(served, people, CleaningOptions(adapt=AdaptationOptions())))
+    assert (first.parts, first.steps) == (1, 2)
+    assert expected.usage.adaptation is not None
+    assert first.encoder_tokens == expected.usage.adaptation.encoder_tokens
+    assert [(one.row, one.column, one.new) for one in found] == [
+        (one.cell.tuple_id, one.cell.attribute, one.repair) for one in expected.repairs
+    ]
+    assert told.count("adapt") == 2 and found
 
 
 def test_weights_are_described_with_the_hash_of_their_card(checkpoint: Checkpoint, tmp_path: Path) -> None:

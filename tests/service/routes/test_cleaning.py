@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+from fastapi import FastAPI
+
 from service.engine import (
+    Adaptation,
+    AdaptationOptions,
     Cell,
     CellExample,
     CleaningOptions,
@@ -18,7 +24,7 @@ from service.engine import (
     RepairCandidate,
     Usage,
 )
-from tests.service.conftest import Client, FakeEngine
+from tests.service.conftest import Client, FakeEngine, MakeApp
 
 TABLE = {"name": "t", "columns": ["zip", "city"], "rows": [["02116", "Bostn"], [2116, None], ["02116", "Boston"]]}
 CANDIDATES = (RepairCandidate("Boston", 0.9), RepairCandidate("Austin", 0.05))
@@ -74,7 +80,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
             },
         },
         "model": {"name": "fake", "version": "1.0", "sha256": "ab" * 32},
-        "usage": {"rows": 3, "encoder_tokens": 100, "decoder_tokens": 20, "seconds": 0.5},
+        "usage": {"rows": 3, "encoder_tokens": 100, "decoder_tokens": 20, "seconds": 0.5, "adaptation": None},
     }
 
 
@@ -133,3 +139,57 @@ async def test_answers_are_counted(client: Client, engine: FakeEngine) -> None:
     assert 'rpt_cells_total{outcome="repaired",task="clean"} 2.0' in text
     assert 'rpt_tokens_total{part="encoder"} 200.0' in text
     assert "Bost" not in text
+
+
+LONG = {"columns": ["zip", "city"], "rows": [["02116", "Boston"]] * 8}
+
+
+async def test_adapt_reaches_the_engine_with_the_bound_of_the_settings(
+    make_app: MakeApp, connect: Callable[[FastAPI], Client], engine: FakeEngine
+) -> None:
+    async with connect(make_app(adapt_max_steps=30, adapt_max_cells=16)) as client:
+        await post(client, table=LONG, adapt=True)
+        await post(client, table=LONG, adapt=False)
+    first, second = (options for _, _, options in engine.asked)
+    assert first == CleaningOptions(adapt=AdaptationOptions(max_steps=30))
+    assert second == CleaningOptions()
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows", "detail"),
+    [
+        ({"adapt_max_steps": 0}, 8, "this service does not adapt its model"),
+        ({}, 7, "the table has 7 rows, adapt needs 8 or more"),
+        ({"adapt_max_cells": 15}, 8, "the table has 16 cells, adapt takes 15 or fewer"),
+    ],
+)
+async def test_adapt_is_refused_with_its_place_and_the_reason(
+    make_app: MakeApp,
+    connect: Callable[[FastAPI], Client],
+    engine: FakeEngine,
+    settings: dict[str, int],
+    rows: int,
+    detail: str,
+) -> None:
+    table = {"columns": ["zip", "city"], "rows": [["02116", "Boston"]] * rows}
+    async with connect(make_app(**settings)) as client:
+        for path in ("/v1/clean", "/v1/complete"):
+            response = await client.post(path, json={"table": table, "adapt": True})
+            assert response.status_code == 422
+            assert response.json()["type"] == "urn:rpt:problem:invalid-request"
+            assert response.json()["errors"] == [{"detail": detail, "pointer": "/adapt"}]
+    assert engine.asked == []
+
+
+async def test_what_adapting_took_is_reported_and_counted(client: Client, engine: FakeEngine) -> None:
+    adaptation = Adaptation(25, 20_000, 12.5, "cd" * 32)
+    engine.answer = CleaningResult((), Usage(8, 100, 20, 13.0, adaptation))
+    answer = await post(client, table=LONG, adapt=True)
+    assert answer["usage"]["seconds"] == 13.0
+    assert answer["usage"]["adaptation"] == {
+        "steps": 25,
+        "encoder_tokens": 20_000,
+        "seconds": 12.5,
+        "sha256": "cd" * 32,
+    }
+    assert 'rpt_tokens_total{part="adaptation"} 20000.0' in (await client.get("/metrics")).text

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from service.engine import (
+    Adaptation,
+    AdaptationOptions,
     Cell,
     Completion,
     CompletionOptions,
@@ -55,7 +57,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
             },
         ],
         "model": {"name": "fake", "version": "1.0", "sha256": "ab" * 32},
-        "usage": {"rows": 2, "encoder_tokens": 10, "decoder_tokens": 5, "seconds": 0.1},
+        "usage": {"rows": 2, "encoder_tokens": 10, "decoder_tokens": 5, "seconds": 0.1, "adaptation": None},
     }
 
 
@@ -85,3 +87,12 @@ async def test_a_target_outside_the_table_is_refused(client: Client, target: obj
     (error,) = response.json()["errors"]
     error.pop("detail")
     assert error == place
+
+
+async def test_adapt_reaches_the_engine_and_is_reported(client: Client, engine: FakeEngine) -> None:
+    engine.answer = CompletionResult((), Usage(8, adaptation=Adaptation(20, 9_000, 4.5, "cd" * 32)))
+    table = {"columns": ["zip"], "rows": [["02116"]] * 7 + [[None]]}
+    response = await client.post("/v1/complete", json={"table": table, "adapt": True})
+    ((_, _, options),) = engine.asked
+    assert options == CompletionOptions(adapt=AdaptationOptions(max_steps=400))
+    assert response.json()["usage"]["adaptation"]["steps"] == 20
