@@ -13,6 +13,7 @@ from pathlib import Path
 from model.checkpoint import Checkpoint
 from model.errors import OptionError
 from model.evaluation.cleaning import evaluate_cleaning
+from model.evaluation.column_errors import evaluate_column_errors
 from model.evaluation.false_alarms import evaluate_false_alarms
 from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
@@ -60,6 +61,12 @@ def _false_alarms(
     return evaluate_false_alarms(source.bench, source.corpus, checkpoint, resampling=resampling, progress=progress)
 
 
+def _column_errors(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_column_errors(source.bench, checkpoint, resampling, progress)
+
+
 def _reconstruction(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
@@ -78,6 +85,7 @@ TASKS: dict[str, Measure] = {
     "cleaning": _cleaning,
     "imputation": _imputation,
     "false-alarms": _false_alarms,
+    "column-errors": _column_errors,
     "unseen-errors": _unseen_errors,
     "reconstruction": _reconstruction,
 }
