@@ -27,7 +27,7 @@ class Settings(BaseSettings):
         max_rows, max_columns, max_cells, max_cell_characters: limits of one table.
         max_requests: requests at work or waiting; one more is answered 429.
         max_running: requests that share the model at one time; the others wait.
-        adapt_max_steps: training steps that one request with `adapt` may take, about half a second each; 0 refuses it.
+        adapt_max_steps: training steps that one request with `adapt` may take, half a second to one each; 0 refuses it.
         adapt_max_cells: a table with more cells is not adapted to.
         drain_seconds: after SIGTERM, requests at work have this long to end.
         log_level: threshold of the log on stderr.

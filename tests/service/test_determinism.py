@@ -26,7 +26,7 @@ ROWS = [list(values) for values in people_rows(500, 11)]
 def http(checkpoint: Checkpoint) -> Iterator[httpx.Client]:
     """A service with the tiny model."""
     engine = Engine(checkpoint.path, precision="float32", threads=1)
-    with serving(create_app(Settings(_env_file=None), engine)) as address:
+    with serving(create_app(Settings(_env_file=None, adapt_max_steps=4), engine)) as address:
         engine.wait_ready()
         with httpx.Client(base_url=address, timeout=300) as client:
             yield client
@@ -115,3 +115,21 @@ def test_a_bound_on_errors_keeps_the_same_repairs_in_every_order(http: httpx.Cli
     repaired = [sum(cell["outcome"] == "repaired" for cell in cells) for cells in (kept, unbound)]
     assert 0 < repaired[0] < repaired[1]
     assert decisions(shuffled, order) == decisions(kept, list(range(200)))
+
+
+def test_an_adapted_answer_is_the_same_in_every_order_and_company(http: httpx.Client) -> None:
+    rng = random.Random(4)
+    order, places = list(range(12)), list(range(len(COLUMNS)))
+    rng.shuffle(order)
+    rng.shuffle(places)
+    shuffled = [[ROWS[row][place] for place in places] for row in order]
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(ask, http, "/v1/clean", COLUMNS, ROWS[:12], adapt=True)
+        second = threads.submit(ask, http, "/v1/clean", [COLUMNS[place] for place in places], shuffled, adapt=True)
+        plain = threads.submit(ask, http, "/v1/clean", COLUMNS, ROWS[:12])
+    straight, other = first.result(), second.result()
+    assert straight["usage"]["adaptation"]["steps"] == 4
+    assert straight["usage"]["adaptation"]["sha256"] == other["usage"]["adaptation"]["sha256"]
+    assert decisions(other["cells"], order) == decisions(straight["cells"], list(range(12)))
+    assert plain.result()["usage"]["adaptation"] is None
+    assert plain.result()["cells"] != straight["cells"]
