@@ -17,6 +17,7 @@ from model.evaluation.column_errors import evaluate_column_errors
 from model.evaluation.false_alarms import evaluate_false_alarms
 from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
+from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
 from model.evaluation.unseen_errors import evaluate_unseen_errors
 from model.inference.batching import Progress
@@ -74,6 +75,13 @@ def _reconstruction(
     return evaluate_reconstruction(corpus, checkpoint, resampling=resampling, progress=progress)
 
 
+def _completion(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    corpus = source.corpus_for("completion")
+    return evaluate_completion(corpus, checkpoint, resampling=resampling, progress=progress)
+
+
 def _unseen_errors(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
@@ -87,11 +95,12 @@ TASKS: dict[str, Measure] = {
     "false-alarms": _false_alarms,
     "column-errors": _column_errors,
     "unseen-errors": _unseen_errors,
+    "completion": _completion,
     "reconstruction": _reconstruction,
 }
 """What can be measured, by name, in the order of the report."""
 
-NEED_CORPUS = frozenset({"unseen-errors", "reconstruction"})
+NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction"})
 """Tasks that are measured on corpus tables only."""
 
 NOT_MEASURED_YET = ("match", "block", "cluster", "schema", "transform", "annotate", "extract")
