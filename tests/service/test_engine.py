@@ -327,6 +327,21 @@ def test_those_who_adapt_get_half_of_the_places(start: Start) -> None:
     assert [future.result(SECONDS) for future in futures] == ["done"] * 3
 
 
+def test_cleaning_and_completion_with_adapt_take_such_places(start: Start, people: Relation) -> None:
+    engine = start(max_requests=4, max_running=1)
+    engine.wait_ready()
+    gate = Gate()
+    futures: list[Future[object]] = [engine.submit(gate, adapts=True)]
+    cleaned = engine.clean(people, CleaningOptions(adapt=FEW))
+    with pytest.raises(QueueFullError):
+        engine.complete(people, CompletionOptions(adapt=FEW))
+    plain = engine.complete(people, CompletionOptions(targets=()))
+    assert cleaned.cancel()
+    gate.open.set()
+    assert [future.result(SECONDS) for future in futures] == ["done"]
+    assert plain.result(SECONDS).completions == ()
+
+
 def test_a_client_who_hangs_up_ends_the_adaptation_between_two_steps(
     start: Start, people: Relation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
