@@ -180,6 +180,13 @@ def accuracy(right: Sequence[bool], resampling: Resampling, digits: int = 1) -> 
     return counts.figure(lambda sums: 100.0 * ratio(sums["right"], sums["all"]), digits)
 
 
+def mean(values: Sequence[float], resampling: Resampling, digits: int = 3) -> Figure:
+    """Mean of scores in 0…1, each taken to a millionth, with its interval."""
+    micro = [[round(1_000_000 * value), 1] for value in values]
+    counts = Counts(("score", "all"), np.array(micro, dtype=np.int64).reshape(-1, 2), resampling)
+    return counts.figure(lambda sums: ratio(sums["score"] / 1_000_000, sums["all"]), digits)
+
+
 def align(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a Markdown table with equally wide columns, the first to the left and the others to the right."""
     widths = [max(3, *(len(row[place]) for row in (header, *body))) for place in range(len(header))]

@@ -19,6 +19,7 @@ from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
+from model.evaluation.rpt_table_1 import evaluate_rpt_table_1
 from model.evaluation.unseen_errors import evaluate_unseen_errors
 from model.inference.batching import Progress
 
@@ -82,6 +83,12 @@ def _completion(
     return evaluate_completion(corpus, checkpoint, resampling=resampling, progress=progress)
 
 
+def _rpt_table_1(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_rpt_table_1(source.bench, checkpoint, resampling=resampling, progress=progress)
+
+
 def _unseen_errors(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
@@ -97,6 +104,7 @@ TASKS: dict[str, Measure] = {
     "unseen-errors": _unseen_errors,
     "completion": _completion,
     "reconstruction": _reconstruction,
+    "rpt-table-1": _rpt_table_1,
 }
 """What can be measured, by name, in the order of the report."""
 

@@ -10,6 +10,7 @@ from model.evaluation.figures import (
     accuracy,
     align,
     f1,
+    mean,
     ratio,
 )
 
@@ -30,6 +31,14 @@ def test_intervals_are_those_of_a_binomial_share_and_repeat_with_their_seed() ->
     assert figure.low == pytest.approx(75.0 - half_width, abs=0.6)
     assert figure.high == pytest.approx(75.0 + half_width, abs=0.6)
     assert figure == accuracy(right, Resampling(seed=3)) != accuracy(right, Resampling(seed=4))
+
+
+def test_a_mean_of_scores_has_the_interval_of_its_spread() -> None:
+    scores = [0.2, 0.8] * 200
+    figure = mean(scores, Resampling())
+    assert figure.value == pytest.approx(0.5)
+    assert figure.low == pytest.approx(0.5 - 1.96 * 0.3 / 20, abs=0.005)
+    assert mean([1 / 3] * 3, Resampling()).value == pytest.approx(1 / 3, abs=1e-6)
 
 
 def test_one_unit_has_no_interval() -> None:
