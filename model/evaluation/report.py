@@ -6,12 +6,14 @@ same figures, save the speeds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoint import Checkpoint
 from model.evaluation.figures import EvaluationTable, Resampling
+from model.evaluation.html import html_report
+from model.evaluation.plots import draw_all
 from model.evaluation.tasks import TASKS, Source, choose
 from model.inference.batching import Progress
 
@@ -33,17 +35,31 @@ class EvaluationReport:
     tables: tuple[EvaluationTable, ...]
     skipped: tuple[str, ...] = ()
 
-    def to_markdown(self) -> str:
-        """The report for people: a heading about the weights, then one section a table."""
-        head = [
-            f"# Evaluation of {self.name} {self.version}",
-            "",
+    def head(self) -> list[str]:
+        """What was measured and how, one line each, and what was not measured."""
+        return [
             f"weights sha256 `{self.sha256}`, {self.parameters:,} parameters, computed in {self.precision}",
             f"seed {self.resampling.seed}; brackets: 95 % intervals of {self.resampling.resamples} bootstrap samples",
+            *(f"not measured: {reason}" for reason in self.skipped),
         ]
-        skipped = [f"not measured: {reason}" for reason in self.skipped]
+
+    def to_markdown(self) -> str:
+        """The report for people: a heading about the weights, then one section a table."""
+        head = [f"# Evaluation of {self.name} {self.version}", "", *self.head()]
         sections = [table.to_markdown() for table in self.tables]
-        return "\n\n".join(["\n".join([*head, *skipped]), *sections]) + "\n"
+        return "\n\n".join(["\n".join(head), *sections]) + "\n"
+
+    def pictures(self) -> dict[str, bytes]:
+        """A PNG for each set of probabilities, by file name: reliability and abstention.
+
+        Raises:
+            OptionError: matplotlib is not installed.
+        """
+        return draw_all(one for table in self.tables for one in table.reliabilities)
+
+    def to_html(self, pictures: Mapping[str, bytes]) -> str:
+        """The report as one page that loads nothing, with the `pictures` of this report."""
+        return html_report(self, pictures)
 
     def to_json(self) -> dict[str, object]:
         """The report for programs, as JSON values."""

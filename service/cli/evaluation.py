@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.cli.judging import JudgingError, evaluate_model
-from service.cli.terminal import ProgressBars, failing_plainly, say
+from service.cli.judging import JudgingError, Measured, evaluate_model
+from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
 from service.storage.files import written_whole
 from service.storage.table_file import TableFileError
+
+_SUFFIXES = (".md", ".json", ".html")
 
 
 def pretrain(context: typer.Context) -> None:
@@ -28,9 +32,17 @@ def evaluate(
     tasks: Annotated[
         list[str] | None, typer.Argument(metavar="[TASK]…", help="cleaning, imputation, …; all where none is named.")
     ] = None,
-    corpus: Annotated[Path | None, typer.Option("--corpus", metavar="DIR", help="The corpus folder.")] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option("--corpus", metavar="DIR", help="The corpus folder; only its validation shard is measured on."),
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="PATH", help="Also write the tables: .md or .json.")
+        list[Path] | None,
+        typer.Option("--report", metavar="PATH", help="Also write the tables: .md, .json or .html; may be repeated."),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option("--plots", metavar="DIR", help="Folder for the PNGs; with .html they go beside it by themselves."),
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="A checkpoint folder.")] = None,
 ) -> None:
@@ -38,16 +50,37 @@ def evaluate(
     for folder in (bench, corpus):
         if folder is not None and not folder.is_dir():
             raise typer.BadParameter(f"there is no folder {folder}")
-    if report is not None and report.suffix.lower() not in (".md", ".json"):
-        raise typer.BadParameter(f"a report is .md or .json, not {report.suffix or 'a file without suffix'}")
+    reports = report or []
+    for path in reports:
+        if path.suffix.lower() not in _SUFFIXES:
+            raise typer.BadParameter(f"a report is .md, .json or .html, not {path.suffix or 'a file without suffix'}")
+    pages = [path for path in reports if path.suffix.lower() == ".html"]
+    plots = plots or (pages[0].with_name(f"{pages[0].stem}-plots") if pages else None)
     with failing_plainly(JudgingError, TableFileError, OSError):
+        if plots is not None and importlib.util.find_spec("matplotlib") is None:
+            # Said before the measuring, which takes minutes.
+            raise CommandError("pictures need matplotlib: pip install '.[evaluation]', or write .md or .json")
         with ProgressBars() as bars:
             measured = evaluate_model(tasks or [], bench, corpus, model, bars)
         typer.echo(measured.to_markdown())
-        if report is not None:
-            is_json = report.suffix.lower() == ".json"
-            text = measured.to_json() if is_json else measured.to_markdown()
-            with written_whole(report) as file:
-                written = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False, indent=2)
-                file.write(written.rstrip("\n").encode() + b"\n")
-            say(f"Report: {report}")
+        pictures = measured.pictures() if plots is not None else {}
+        for path in reports:
+            _write(path, _report_text(measured, path.suffix.lower(), pictures))
+            say(f"Report: {path}")
+        if plots is not None:
+            plots.mkdir(parents=True, exist_ok=True)
+            for name, content in pictures.items():
+                with written_whole(plots / name) as file:
+                    file.write(content)
+            say(f"Pictures: {plots}")
+
+
+def _report_text(measured: Measured, suffix: str, pictures: Mapping[str, bytes]) -> str:
+    if suffix == ".json":
+        return json.dumps(measured.to_json(), ensure_ascii=False, indent=2)
+    return measured.to_html(pictures) if suffix == ".html" else measured.to_markdown()
+
+
+def _write(path: Path, text: str) -> None:
+    with written_whole(path) as file:
+        file.write(text.rstrip("\n").encode() + b"\n")

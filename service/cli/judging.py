@@ -74,6 +74,12 @@ class Measured(Protocol):
     def to_json(self) -> object:
         """For programs."""
 
+    def pictures(self) -> Mapping[str, bytes]:
+        """PNGs by file name."""
+
+    def to_html(self, pictures: Mapping[str, bytes]) -> str:
+        """For a browser, its pictures included."""
+
 
 @contextlib.contextmanager
 def load_judges(folder: Path | None = None) -> Iterator[Judges]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from model.checkpoint import Checkpoint
 from service.cli import cleaning as cleaning_commands
 from service.cli import diagnosis as doctor_command
 from service.cli import evaluation as evaluation_commands
@@ -376,6 +377,14 @@ class FakeMeasured:
         """One figure."""
         return {"f1": 0.5}
 
+    def pictures(self) -> dict[str, bytes]:
+        """One picture."""
+        return {"01-it.png": b"png"}
+
+    def to_html(self, pictures: Mapping[str, bytes]) -> str:
+        """The names of the pictures."""
+        return f"<p>{', '.join(pictures)}</p>"
+
 
 def test_evaluate_prints_tables_and_writes_the_report(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run
@@ -393,7 +402,36 @@ def test_evaluate_prints_tables_and_writes_the_report(
     assert (code, out) == (0, b"| task | f1 |\n")
     assert asked == [(["cleaning", "imputation"], tmp_path, None, None)]
     assert json.loads(report.read_bytes()) == {"f1": 0.5}
+    assert not list(tmp_path.glob("*plots*"))
     assert run("evaluate", "--bench", str(tmp_path / "none"))[0] == 2
+    assert run("evaluate", "--bench", str(tmp_path), "--report", "r.txt")[0] == 2
+
+
+def test_evaluate_writes_pictures_beside_the_page_or_where_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run
+) -> None:
+    monkeypatch.setattr(evaluation_commands, "evaluate_model", lambda *_: FakeMeasured())
+    page, text, told = tmp_path / "out.html", tmp_path / "out.md", tmp_path / "a" / "b"
+    assert run("evaluate", "--bench", str(tmp_path), "--report", str(page), "--report", str(text))[0] == 0
+    assert (page.read_text("utf-8"), text.read_text("utf-8")) == ("<p>01-it.png</p>\n", "| task | f1 |\n")
+    assert [path.read_bytes() for path in (tmp_path / "out-plots").iterdir()] == [b"png"]
+    assert run("evaluate", "--bench", str(tmp_path), "--plots", str(told))[0] == 0
+    assert (told / "01-it.png").read_bytes() == b"png"
+
+
+def test_evaluate_says_which_extra_is_missing_before_it_measures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run
+) -> None:
+    monkeypatch.setattr(evaluation_commands, "evaluate_model", lambda *_: pytest.fail("measured in vain"))
+    monkeypatch.setattr("service.cli.evaluation.importlib.util.find_spec", lambda name: None)
+    code, _, words = run("evaluate", "--bench", str(tmp_path), "--report", str(tmp_path / "out.html"))
+    assert code == 1 and ".[evaluation]" in str(words)
+    assert not (tmp_path / "out.html").exists()
+
+
+def test_evaluate_refuses_a_task_that_is_not_measured_yet(tmp_path: Path, run: Run, checkpoint: Checkpoint) -> None:
+    code, out, words = run("evaluate", "match", "--bench", str(tmp_path), "--model", str(checkpoint.path))
+    assert (code, out) == (1, b"") and "match is not measured yet" in str(words)
 
 
 def _described(sha256: str, expected: str | None) -> Callable[[Path | None], WeightsDescription]:
