@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,9 @@ MIN_REPEATED = 0.1
 _WEIGHING_TUPLES = 300
 _LEAST_WEIGHT = 0.05
 _PENALTY = 0.1
-_TEMPERATURES = (0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+_TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+_NOTHING = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+_LIKELY = 20
 _READ_CHARACTERS = 200
 _GRAMS = (2, 3, 4, 5)
 _BUCKETS = 1 << 18
@@ -100,7 +103,7 @@ class _Learned:
         self._solution = inverse @ targets
         left_out = np.round(truth - self._solution / np.diag(inverse)[:, None], 9)
         self._rare, self._usual_coefficients = rare, usual.T @ self._solution
-        self._temperature, self._known_share = _temperature(left_out, truth)
+        self._temperature, self._nothing = _temperature(left_out, truth)
         self._left_out: dict[int, Floats] = dict(zip(known.tolist(), left_out, strict=True))
         right = int(truth[np.arange(len(known)), np.argmax(left_out, axis=1)].sum())
         self.reliability = (right + 1) / (len(known) + 2)
@@ -119,9 +122,10 @@ class _Learned:
         return found
 
     def _best(self, scores: Floats) -> list[PredictedValue]:
-        probabilities = _softmax(scores[None, :], self._temperature)[0] * self._known_share
-        best = np.argsort(-scores, kind="stable")[:PREDICTED].tolist()
-        return [PredictedValue(self._values[place], round(float(probabilities[place]), 6)) for place in best]
+        best = np.argsort(-scores, kind="stable")[:_LIKELY]
+        probabilities = _softmax(scores[best][None, :], self._temperature, self._nothing)[0]
+        first = zip(best[:PREDICTED].tolist(), probabilities[:PREDICTED].tolist(), strict=True)
+        return [PredictedValue(self._values[place], round(probability, 6)) for place, probability in first]
 
 
 class _Reader:
@@ -241,21 +245,26 @@ def _inverse(usual: Floats, rare: sparse.csr_matrix) -> Floats:
 
 
 def _temperature(left_out: Floats, truth: Floats) -> tuple[float, float]:
-    """The temperature under which left-out truths are likeliest, and the share of tuples whose value others hold."""
-    repeated = truth[:, truth.sum(axis=0) > 1].any(axis=1)
-    if not repeated.any():
-        return _TEMPERATURES[-1], 0.0
+    """The temperature, and the score of no known value, under which left-out truths are likeliest."""
+    alone = truth.sum(axis=0) < 2
+    left_out = np.where(alone[None, :], -1.0, left_out)
+    best = np.argsort(-left_out, axis=1, kind="stable")[:, :_LIKELY]
+    scores, right = np.take_along_axis(left_out, best, axis=1), np.take_along_axis(truth, best, axis=1)
+    unknown = truth[:, ~alone].sum(axis=1) == 0
 
-    def likelihood(temperature: float) -> float:
-        probabilities = _softmax(left_out[repeated], temperature)[truth[repeated] > 0]
-        return round(float(np.log(np.maximum(probabilities, 1e-9)).mean()), 6)
+    def likelihood(choice: tuple[float, float]) -> float:
+        probabilities = _softmax(scores, *choice)
+        of_truth = np.where(unknown, 1 - probabilities.sum(axis=1), (probabilities * right).sum(axis=1))
+        return round(float(np.log(np.maximum(of_truth, 1e-4)).mean()), 6)
 
-    return max(_TEMPERATURES, key=likelihood), float(repeated.mean())
+    return max(product(_TEMPERATURES, _NOTHING), key=likelihood)
 
 
-def _softmax(scores: Floats, temperature: float) -> Floats:
-    powers = np.exp((scores - scores.max(axis=1, keepdims=True)) / temperature)
-    probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
+def _softmax(scores: Floats, temperature: float, nothing: float) -> Floats:
+    """Probabilities of the scores beside one more score, `nothing`, whose share is left over."""
+    top = np.maximum(scores.max(axis=1, keepdims=True), nothing)
+    powers = np.exp((scores - top) / temperature)
+    probabilities: Floats = powers / (powers.sum(axis=1, keepdims=True) + np.exp((nothing - top) / temperature))
     return probabilities
 
 
