@@ -8,14 +8,39 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import zstandard
 
 from model.errors import InputError
 from model.tuples import Relation
+
+TRAINING_SHARDS = ("train-00.jsonl.zst", "train-01.jsonl.zst")
+VALIDATION_SHARD = "valid.jsonl.zst"
+
+
+class Table(Protocol):
+    """What training asks of a table, wherever it is kept."""
+
+    @property
+    def license(self) -> str:
+        """SPDX name, or "unstated"."""
+
+    @property
+    def repository(self) -> str:
+        """Owner and repository, the unit by which training and validation are kept apart."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of all attributes."""
+
+    def __len__(self) -> int: ...
+
+    def part(self, tuple_ids: Sequence[int], attributes: Sequence[int]) -> Relation:
+        """Some tuples and some attributes, in the order given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +56,20 @@ class CorpusTable:
     def repository(self) -> str:
         """Owner and repository, the unit by which training and validation are kept apart."""
         return self.table_id.split(":", 1)[0]
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of all attributes."""
+        return self.relation.attributes
+
+    def __len__(self) -> int:
+        return len(self.relation)
+
+    def part(self, tuple_ids: Sequence[int], attributes: Sequence[int]) -> Relation:
+        """Some tuples and some attributes, in the order given."""
+        names = [self.attributes[attribute] for attribute in attributes]
+        tuples = self.relation.tuples
+        return Relation.of(names, [[tuples[tuple_id][attribute] for attribute in attributes] for tuple_id in tuple_ids])
 
 
 def corpus_folder(path: str | Path | None = None) -> Path:

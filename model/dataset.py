@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 from model.architecture import DecoderBatch, EncoderBatch
 from model.config import CorruptionConfig, TrainingConfig
-from model.corpus import CorpusTable
+from model.corpus import Table
 from model.corruption import CorruptedRelation, corrupt_relation, mask_span
 from model.inference.context import select_context
 from model.serialization import EncoderInput, Mask, Part, TupleSerializer
@@ -86,12 +86,12 @@ class ExampleFactory:
 
     def __init__(
         self,
-        tables: Sequence[CorpusTable],
+        tables: Sequence[Table],
         serializer: TupleSerializer,
         training: TrainingConfig,
         corruption: CorruptionConfig,
     ) -> None:
-        self.tables = [table for table in tables if len(table.relation) >= 8]
+        self.tables = [table for table in tables if len(table) >= 8]
         self.serializer = serializer
         self.training = training
         self.corruption = corruption
@@ -101,7 +101,7 @@ class ExampleFactory:
         """A corrupted window of a table: 24 to 120 tuples, at most 14 attributes."""
         point = rng.random() * self._cumulative[-1]
         table = self.tables[min(int(np.searchsorted(self._cumulative, point)), len(self.tables) - 1)]
-        return corrupt_relation(_window(table.relation, rng), rng, self.corruption)
+        return corrupt_relation(_window(table, rng), rng, self.corruption)
 
     def examples(self, rng: random.Random) -> list[TrainingExample]:
         """All examples of one episode."""
@@ -155,29 +155,27 @@ class ExampleFactory:
                 yield Query("name", column_ids[named], tuple(answer))
 
 
-def _table_weights(tables: Sequence[CorpusTable]) -> np.ndarray:
+def _table_weights(tables: Sequence[Table]) -> np.ndarray:
     """Large tables weigh more, but a repository with many tables does not drown the others."""
     per_repository: dict[str, int] = {}
     for table in tables:
         per_repository[table.repository] = per_repository.get(table.repository, 0) + 1
-    rows = np.array([min(len(table.relation), 1000) for table in tables], dtype=np.float64)
+    rows = np.array([min(len(table), 1000) for table in tables], dtype=np.float64)
     share = np.array([per_repository[table.repository] for table in tables], dtype=np.float64)
     return np.sqrt(rows / share)
 
 
-def _window(relation: Relation, rng: random.Random) -> Relation:
-    """Some tuples (half the time consecutive ones) and some attributes of `relation`."""
-    count = min(len(relation), rng.randint(24, 120))
+def _window(table: Table, rng: random.Random) -> Relation:
+    """Some tuples (half the time consecutive ones) and some attributes of `table`."""
+    count = min(len(table), rng.randint(24, 120))
     if rng.random() < 0.5:
-        start = rng.randint(0, len(relation) - count)
+        start = rng.randint(0, len(table) - count)
         chosen = list(range(start, start + count))
     else:
-        chosen = sorted(rng.sample(range(len(relation)), count))
-    width = len(relation.attributes)
+        chosen = sorted(rng.sample(range(len(table)), count))
+    width = len(table.attributes)
     limit = min(width, rng.randint(4, 14))
-    attributes = sorted(rng.sample(range(width), limit))
-    names = [relation.attributes[attribute] for attribute in attributes]
-    return Relation.of(names, [[relation.tuples[row][attribute] for attribute in attributes] for row in chosen])
+    return table.part(chosen, sorted(rng.sample(range(width), limit)))
 
 
 def _choose_targets(episode: CorruptedRelation, wanted: int, rng: random.Random) -> list[int]:

@@ -2,8 +2,9 @@
 
     python -m model.pretraining --corpus DIR --run DIR --output DIR --steps 4000
 
-The run folder holds tokenizer and resume point; the same command goes on where it stopped. Validation is
-on `valid.jsonl.zst`, whose repositories the training shards do not touch.
+The corpus may be one file as well, which `python -m model.packing` makes of the folder. The run folder holds
+tokenizer and resume point; the same command goes on where it stopped. Validation is on `valid.jsonl.zst`, whose
+repositories the training shards do not touch.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ import torch
 from model.architecture import TupleDenoiser
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.config import CorruptionConfig, ModelConfig, TrainingConfig
-from model.corpus import CorpusTable, corpus_folder, read_tables
+from model.corpus import TRAINING_SHARDS as TRAINING_SHARDS
+from model.corpus import VALIDATION_SHARD as VALIDATION_SHARD
+from model.corpus import Table
 from model.dataset import TASKS, ExampleFactory, TrainingBatch, make_chunk
+from model.packing import corpus_path, read_corpus, read_training_tables
 from model.serialization import TupleSerializer
 from model.tokenizer import TupleTokenizer
 from model.training import Trainer
@@ -34,8 +38,6 @@ from model.warm_start import warm_start
 
 logger = logging.getLogger(__name__)
 
-TRAINING_SHARDS = ("train-00.jsonl.zst", "train-01.jsonl.zst")
-VALIDATION_SHARD = "valid.jsonl.zst"
 STORY = ("version", "commit", "steps", "encoder_tokens", "seconds", "started_from")
 """What a card keeps of the checkpoint that the weights were continued from."""
 
@@ -44,21 +46,16 @@ SHAPE = ("width", "heads", "feed_forward", "encoder_layers", "decoder_layers")
 
 
 def train_tokenizer(corpus: Path, vocabulary_size: int) -> TupleTokenizer:
-    """BPE over names and distinct values of the training shards, 60 rows a table."""
+    """BPE over names and distinct values of the training tables, 60 rows a table."""
 
     def texts() -> Iterator[str]:
-        for shard in TRAINING_SHARDS:
-            for table in read_tables(corpus / shard, max_rows=60):
-                yield from table.relation.attributes
-                for attribute in range(len(table.relation.attributes)):
-                    yield from (value[:400] for value in sorted({v for v in table.relation.column(attribute) if v}))
+        for table in read_training_tables(corpus, max_rows=60):
+            yield from table.attributes
+            for attribute in range(len(table.attributes)):
+                column = table.part(range(len(table)), [attribute]).column(0)
+                yield from (value[:400] for value in sorted({v for v in column if v}))
 
     return TupleTokenizer.train(texts(), vocabulary_size)
-
-
-def read_training_tables(corpus: Path, max_rows: int) -> list[CorpusTable]:
-    """Tables of the training shards, each cut to `max_rows`."""
-    return [table for shard in TRAINING_SHARDS for table in read_tables(corpus / shard, max_rows)]
 
 
 @torch.no_grad()
@@ -117,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     training = TrainingConfig(**{field.name: getattr(options, field.name) for field in fields(TrainingConfig)})
-    corpus, run = corpus_folder(options.corpus), Path(options.run)
+    corpus, run = corpus_path(options.corpus), Path(options.run)
     run.mkdir(parents=True, exist_ok=True)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if options.threads:
@@ -136,8 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif options.initialization == "minilm":
         warm_start(denoiser, tokenizer)
     began = time.monotonic()
-    tables = read_training_tables(corpus, options.max_rows)
-    valid = list(read_tables(corpus / VALIDATION_SHARD, options.max_rows))
+    tables, valid = read_corpus(corpus, options.max_rows)
     logger.info(
         "read %d training and %d validation tables in %.0f s", len(tables), len(valid), time.monotonic() - began
     )
@@ -182,7 +178,7 @@ def _card(
     options: argparse.Namespace,
     training: TrainingConfig,
     trainer: Trainer,
-    tables: Sequence[CorpusTable],
+    tables: Sequence[Table],
     metrics: dict[str, float],
 ) -> dict[str, object]:
     licenses = {table.repository: table.license for table in tables}
@@ -222,7 +218,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="rpt pretrain", description="Pretrain the tuple denoiser on a corpus of tables."
     )
-    parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
+    parser.add_argument("--corpus", help="a folder, or what model.packing made of it; default: RPT_CORPUS")
     parser.add_argument("--run", required=True, help="folder of the run: tokenizer, resume point, log")
     parser.add_argument("--output", required=True, help="checkpoint folder to write at the end")
     parser.add_argument("--name", default="tuple-denoiser", help="name in the model card")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from model import pretraining
+from model import packing, pretraining
 from model.checkpoint import load_checkpoint
 from model.config import ModelConfig
-from model.corpus import CorpusTable
+from model.corpus import TRAINING_SHARDS, CorpusTable
 from model.errors import InputError
 from model.tokenizer import TupleTokenizer
 from tests.conftest import write_shard
@@ -124,15 +124,24 @@ def test_running_a_finished_command_again_changes_no_weight(pretrain: Pretrain) 
 def test_the_tokenizer_learns_from_training_shards_only(corpus: Path, tmp_path: Path) -> None:
     tokenizer = pretraining.train_tokenizer(corpus, 400)
     (tmp_path / "copy").mkdir()
-    for shard in pretraining.TRAINING_SHARDS:
+    for shard in TRAINING_SHARDS:
         (tmp_path / "copy" / shard).write_bytes((corpus / shard).read_bytes())
     alone: TupleTokenizer = pretraining.train_tokenizer(tmp_path / "copy", 400)  # no validation shard there
     assert alone.encode("San Francisco") == tokenizer.encode("San Francisco")
 
 
-def test_tables_are_cut_to_the_rows_asked_for(corpus: Path) -> None:
-    tables = pretraining.read_training_tables(corpus, 10)
-    assert [len(table.relation) for table in tables] == [10, 10, 10, 10]
+def test_a_packed_corpus_makes_the_weights_that_its_folder_makes(
+    pretrain: Pretrain, corpus: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "corpus.parquet"
+    assert packing.main(["--corpus", str(corpus), "--output", str(packed), "--max-rows", "60"]) == 0
+    from_folder = load_checkpoint(pretrain("folder", "--max-rows", "50"))
+    from_packed = load_checkpoint(pretrain("packed", "--max-rows", "50", "--corpus", str(packed)))
+    assert from_packed.sha256 == from_folder.sha256
+    tokenizers = [(tmp_path / run / "tokenizer.json").read_bytes() for run in ("folder", "packed")]
+    assert tokenizers[0] == tokenizers[1]
+    for part in ("data", "validation", "encoder_tokens"):
+        assert from_packed.card[part] == from_folder.card[part]
 
 
 def test_a_corpus_is_needed(pretrain: Pretrain, monkeypatch: pytest.MonkeyPatch) -> None:

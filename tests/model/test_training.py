@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import fields
@@ -95,6 +96,26 @@ def test_a_resumed_run_makes_the_weights_of_an_uninterrupted_one(make_trainer: M
     assert different(weights(part), weights(whole)) == []
     assert (part.position.step, part.position.encoder_tokens) == (9, whole.position.encoder_tokens)
     assert part.position.chunk == whole.position.chunk
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_resumed_with_worker_processes_makes_the_same_weights(make_trainer: MakeTrainer, workers: int) -> None:
+    if workers > len(os.sched_getaffinity(0)):
+        pytest.skip("needs a core for each worker")
+    whole, first = make_trainer("whole", steps=6), make_trainer("parts", steps=6)
+    whole.run()
+    first.workers = workers
+    first.run(max_seconds=1e-9)
+    second = make_trainer("parts", steps=6, start=9)
+    second.workers = workers
+    assert second.resume()
+    assert 0 < second.position.step < 6
+    second.run()
+    assert different(weights(second), weights(whole)) == []
+    assert (second.position.chunk, second.position.encoder_tokens) == (
+        whole.position.chunk,
+        whole.position.encoder_tokens,
+    )
 
 
 def test_a_resume_point_holds_the_moments_of_the_optimizer(make_trainer: MakeTrainer) -> None:
