@@ -64,7 +64,7 @@ def read_columns(bench: Path) -> list[LabelledColumn]:
         InputError: the file is not there, or a line of it is not as expected.
     """
     try:
-        lines = (bench / "column-errors" / FILE).read_text(encoding="utf-8").splitlines()
+        lines = (bench / "column-errors" / FILE).read_text(encoding="utf-8").split("\n")
         records = [json.loads(line) for line in lines if line]
         return [
             LabelledColumn(

@@ -17,6 +17,7 @@ from model.evaluation.column_errors import evaluate_column_errors
 from model.evaluation.false_alarms import evaluate_false_alarms
 from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
+from model.evaluation.leaks import evaluate_leaks
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
 from model.evaluation.rpt_table_1 import evaluate_rpt_table_1
@@ -96,6 +97,12 @@ def _unseen_errors(
     return evaluate_unseen_errors(corpus, checkpoint, resampling=resampling, progress=progress)
 
 
+def _leaks(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_leaks(source.bench, source.corpus_for("leaks"), checkpoint, progress)
+
+
 TASKS: dict[str, Measure] = {
     "cleaning": _cleaning,
     "imputation": _imputation,
@@ -105,10 +112,11 @@ TASKS: dict[str, Measure] = {
     "completion": _completion,
     "reconstruction": _reconstruction,
     "rpt-table-1": _rpt_table_1,
+    "leaks": _leaks,
 }
 """What can be measured, by name, in the order of the report."""
 
-NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction"})
+NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction", "leaks"})
 """Tasks that are measured on corpus tables only."""
 
 NOT_MEASURED_YET = ("match", "block", "cluster", "schema", "transform", "annotate", "extract")
