@@ -54,3 +54,13 @@ def test_nobody_votes_where_nothing_is_known_or_nothing_is_alike() -> None:
     assert neighbours([("a", "b", None), ("a", "b", None)]).votes(2, [0]) == [[]]
     assert neighbours([("abc", None, "x"), (None, None, None)]).votes(2, [1]) == [[]]
     assert neighbours(ROWS).votes(2, []) == []
+
+
+def test_reliability_is_how_often_the_largest_share_is_right_where_it_is_known() -> None:
+    rows = [(f"{area}-{number}", f"name {number}", area) for number in range(20) for area in ("310/555", "212/444")]
+    told = neighbours(rows)
+    shares = [max(votes, key=lambda vote: vote.share).value for votes in told.votes(2, list(range(40)))]
+    right = sum(value == row[2] for value, row in zip(shares, rows, strict=True))
+    assert right > 30
+    assert told.reliability(2) == pytest.approx((right + 1) / 42)
+    assert neighbours([("a", "b", None), ("a", "b", None)]).reliability(2) == 0.0
