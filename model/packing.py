@@ -143,6 +143,8 @@ def read_packed(path: Path, max_rows: int) -> tuple[list[PackedTable], list[Pack
     if max_rows > told["max_rows"]:
         raise InputError(f"{path.name} keeps {told['max_rows']} rows of a table, not {max_rows}", field="max_rows")
     store = _ColumnStore(columns)
+    del columns
+    pa.default_memory_pool().release_unused()  # decoding took three times what is kept
     tables: tuple[list[PackedTable], list[PackedTable]] = ([], [])
     for part, table_id, domain, license_name, count, names, numbers in told["tables"]:
         kept = min(count, max_rows)
