@@ -183,14 +183,18 @@ def by_kind(one: CleaningSet, judgements: Mapping[str, Judgement], resampling: R
     rows = []
     for kind in ErrorKind:
         cells = sorted((cell for cell, its in kinds.items() if its is kind), key=lambda cell: astuple(cell))
-        for label, judgement in judgements.items() if cells else ():
-            figures = kind_figures([Verdict.of(cell, judgement, one.clean) for cell in cells], resampling)
-            rows.append(EvaluationRow(f"{kind} ({len(cells)}), {label}", figures))
+        if cells:
+            verdicts = {
+                label: [Verdict.of(cell, judgement, one.clean) for cell in cells]
+                for label, judgement in judgements.items()
+            }
+            rows.append(kind_row(kind, verdicts, resampling))
     note = (
         "By what is wrong, as dirty and clean value show it. A flag on a right cell belongs to no kind, so of "
         "detection there is recall only; repair precision is over the repairs of wrong cells."
     )
-    return EvaluationTable("cleaning", f"{one.name} by kind of error", tuple(rows), (note,))
+    title = f"{one.name} by kind of error, {next(iter(judgements))}"
+    return EvaluationTable("cleaning", title, tuple(rows), (note,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,15 @@ class Verdict:
         repair = judgement.flagged.get(cell)
         right = repair is not None and repair == (truth.value(cell) or "")
         return cls(cell in judgement.flagged, repair is not None, right)
+
+
+def kind_row(kind: str, verdicts: Mapping[str, Sequence[Verdict]], resampling: Resampling) -> EvaluationRow:
+    """All figures of the first system on the wrong cells of one kind, and the repair F1 of every other."""
+    first, *others = verdicts
+    figures = kind_figures(verdicts[first], resampling)
+    for label in others:
+        figures[f"{label}: repair F1"] = kind_figures(verdicts[label], resampling)["repair F1"]
+    return EvaluationRow(f"{kind} ({len(verdicts[first])})", figures)
 
 
 def kind_figures(verdicts: Sequence[Verdict], resampling: Resampling) -> dict[str, Figure]:

@@ -52,15 +52,20 @@ Completer = Callable[[Sequence[TypedWindow]], Answers]
 
 
 def type_into(relation: Relation, rng: random.Random) -> TypedWindow:
-    """A window of a relation with some values of four characters or more cut to a quarter or a half."""
+    """A window of a relation with some values of four characters or more cut to a quarter or a half.
+
+    Half of them stand elsewhere in their column, where there are so many of either sort.
+    """
     part = window(relation, rng, ROWS, ATTRIBUTES)
-    long = [
-        Cell(tuple_id, attribute)
-        for tuple_id, values in enumerate(part.tuples)
-        for attribute, value in enumerate(values)
-        if value and len(value) >= MIN_CHARACTERS
-    ]
-    cells = tuple(rng.sample(long, min(CELLS_PER_WINDOW, len(long))))
+    counts = [Counter(part.column(attribute)) for attribute in range(len(part.attributes))]
+    repeated: list[Cell] = []
+    single: list[Cell] = []
+    for tuple_id, values in enumerate(part.tuples):
+        for attribute, value in enumerate(values):
+            if value and len(value) >= MIN_CHARACTERS:
+                (repeated if counts[attribute][value] > 1 else single).append(Cell(tuple_id, attribute))
+    half = CELLS_PER_WINDOW // 2
+    cells = tuple(cell for part_of in (repeated, single) for cell in rng.sample(part_of, min(half, len(part_of))))
     truth = tuple(part.value(cell) or "" for cell in cells)
     prefixes = tuple(true[: max(1, round(len(true) * rng.choice(TYPED_SHARES)))] for true in truth)
     rows = [list(values) for values in part.tuples]

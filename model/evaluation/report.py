@@ -6,8 +6,9 @@ same figures, save the speeds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.checkpoint import Checkpoint
@@ -24,6 +25,7 @@ class EvaluationReport:
 
     Attributes:
         skipped: tasks that were not measured, each with its reason.
+        seconds: what each task took.
     """
 
     name: str
@@ -34,12 +36,15 @@ class EvaluationReport:
     resampling: Resampling
     tables: tuple[EvaluationTable, ...]
     skipped: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def head(self) -> list[str]:
         """What was measured and how, one line each, and what was not measured."""
+        took = ", ".join(f"{task} {seconds:,.0f}" for task, seconds in self.seconds.items())
         return [
             f"weights sha256 `{self.sha256}`, {self.parameters:,} parameters, computed in {self.precision}",
             f"seed {self.resampling.seed}; brackets: 95 % intervals of {self.resampling.resamples} bootstrap samples",
+            *([f"seconds: {took}"] if took else []),
             *(f"not measured: {reason}" for reason in self.skipped),
         ]
 
@@ -75,6 +80,7 @@ class EvaluationReport:
             "resamples": self.resampling.resamples,
             "tables": [table.to_json() for table in self.tables],
             "skipped": list(self.skipped),
+            "seconds": {task: round(seconds, 3) for task, seconds in self.seconds.items()},
         }
 
 
@@ -102,7 +108,12 @@ def evaluate(
     chosen, skipped = choose(tasks, corpus)
     resampling = Resampling(seed)
     source = Source(bench, corpus)
-    tables = [table for task in chosen for table in TASKS[task](source, checkpoint, resampling, progress)]
+    tables: list[EvaluationTable] = []
+    seconds: dict[str, float] = {}
+    for task in chosen:
+        began = time.monotonic()
+        tables += TASKS[task](source, checkpoint, resampling, progress)
+        seconds[task] = time.monotonic() - began
     return EvaluationReport(
         checkpoint.name,
         checkpoint.version,
@@ -112,4 +123,5 @@ def evaluate(
         resampling,
         tuple(tables),
         skipped,
+        seconds,
     )

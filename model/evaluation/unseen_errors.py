@@ -27,7 +27,7 @@ from model.evaluation.cleaning import (
     cleaning_figures,
     flagged_by,
     judge,
-    kind_figures,
+    kind_row,
 )
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, accuracy
 from model.evaluation.held_out import sample_tables, unseen_tables, window
@@ -178,15 +178,17 @@ def measure_unseen_kinds(
     rows = []
     kinds = sorted({kind for one in episodes for kinds in one.corrupted.kinds for kind in kinds if kind})
     for kind in kinds:
-        for label, of_system in judgements.items():
-            verdicts = [
+        verdicts = {
+            label: [
                 Verdict.of(cell, judgement, episode.corrupted.clean)
                 for episode, judgement in zip(episodes, of_system, strict=True)
                 for cell in _cells_of(episode.corrupted, kind)
             ]
-            rows.append(EvaluationRow(f"{kind} ({len(verdicts)}), {label}", kind_figures(verdicts, resampling)))
+            for label, of_system in judgements.items()
+        }
+        rows.append(kind_row(kind, verdicts, resampling))
     note = "Kinds as the corruption catalogue names them. Intervals resample cells. Of detection there is recall only."
-    return EvaluationTable(TASK, f"cleaning by kind of error, {where}", tuple(rows), (note,))
+    return EvaluationTable(TASK, f"cleaning by kind of error, {next(iter(judgements))}, {where}", tuple(rows), (note,))
 
 
 def _cells_of(corrupted: CorruptedRelation, kind: str) -> list[Cell]:

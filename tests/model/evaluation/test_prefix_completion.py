@@ -39,6 +39,7 @@ def test_typed_values_are_hidden_and_begin_with_their_prefix(people: Relation) -
     typed = type_into(people, random.Random(1))
     assert typed == type_into(people, random.Random(1)) != type_into(people, random.Random(2))
     assert len(set(typed.cells)) == 6
+    assert sum(people.column(cell.attribute).count(people.value(cell)) > 1 for cell in typed.cells) == 3
     for cell, prefix, true in zip(typed.cells, typed.prefixes, typed.truth, strict=True):
         assert typed.relation.value(cell) is None
         assert true == people.value(cell) and len(true) >= 4

@@ -20,6 +20,8 @@ def test_a_report_names_weights_seed_and_intervals(small_bench: Path, checkpoint
     assert "## imputation: Buy (city, 5 of 18 rows)" in text and "## cleaning" not in text
     record = json.loads(json.dumps(report.to_json()))
     assert record["model"]["sha256"] == checkpoint.sha256
+    assert list(record["seconds"]) == ["imputation"] and record["seconds"]["imputation"] > 0
+    assert "\nseconds: imputation " in text
     assert (record["seed"], record["resamples"], record["skipped"]) == (5, 1000, [])
     assert [table["title"].split()[0] for table in record["tables"]] == ["Buy", "Restaurant"]
     modes = {row["system"]: row["figures"] for row in record["tables"][0]["rows"]}
