@@ -3,6 +3,7 @@
 config.json          ModelConfig and the format version
 tokenizer.json       the byte-level BPE
 weights.safetensors  16-bit weights; no pickle anywhere
+judges.safetensors   trees over column statistics (absent right after pretraining)
 calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
 card.json            the model card: data, licences, steps, seed, commit, metrics, limits
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from model.architecture import TupleDenoiser
 from model.calibration import Calibration
 from model.config import ModelConfig
 from model.errors import CheckpointError
+from model.judge import Judge, load_judges
 from model.serialization import TupleSerializer
 from model.tokenizer import TupleTokenizer
 
 FORMAT_VERSION = 1
+JUDGES_FILE = "judges.safetensors"
 DEFAULT_PATH = Path(__file__).parent / "checkpoints" / "default"
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -38,6 +42,7 @@ class Checkpoint:
     Attributes:
         sha256: hash of the weights file, hex.
         precision: `bfloat16` or `float32`, the type that the weights are computed in.
+        judges: trees over column statistics by name, `detection` and `repair`; empty where none have been trained.
         calibration: None where none has been fitted; inference then refuses to give probabilities.
         card: the model card as JSON.
     """
@@ -50,6 +55,7 @@ class Checkpoint:
     config: ModelConfig
     serializer: TupleSerializer
     denoiser: TupleDenoiser
+    judges: Mapping[str, Judge]
     calibration: Calibration | None
     card: dict[str, Any]
 
@@ -123,6 +129,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"cannot load {weights_path.name} of checkpoint {folder.name!r}: {error}") from error
     denoiser.to(PRECISIONS[precision]).eval().requires_grad_(False)
+    judges_path = folder / JUDGES_FILE
     calibration_path = folder / "calibration.json"
     return Checkpoint(
         name=str(card.get("name", folder.name)),
@@ -133,6 +140,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         config=config,
         serializer=TupleSerializer(tokenizer, config),
         denoiser=denoiser,
+        judges=load_judges(judges_path) if judges_path.exists() else {},
         calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
         card=card,
     )

@@ -124,10 +124,12 @@ class CorruptionConfig:
         clean_column_rate: chance that a column has none of these errors.
         run_rate: chance that an error goes on over the next tuples.
         max_run: most consecutive tuples of such a run.
+        placeholder_rate: chance that missing values of the episode are all written as one placeholder.
         drift_rate: chance that one column of the episode is written in another format for many tuples.
         min_drift: smallest share of that column that is drifted.
         max_drift: largest share of that column that is drifted.
         conflict_rate: chance that several sources report the same entities and disagree.
+        named_source_rate: chance that an attribute then names the sources.
         min_sources: fewest sources that report one entity.
         max_sources: most sources that report one entity.
         max_conflict: largest share of one conflicting column that is reported wrong, on average.
@@ -173,10 +175,12 @@ class CorruptionConfig:
     clean_column_rate: float = 0.3
     run_rate: float = 0.06
     max_run: int = 12
+    placeholder_rate: float = 0.1
     drift_rate: float = 0.25
     min_drift: float = 0.1
     max_drift: float = 0.6
     conflict_rate: float = 0.2
+    named_source_rate: float = 0.5
     min_sources: int = 3
     max_sources: int = 20
     max_conflict: float = 0.6
@@ -228,8 +232,8 @@ class CorruptionConfig:
 
 
 _SHARES = (
-    "clean_table_rate", "max_error_rate", "typical_share", "clean_column_rate", "run_rate", "drift_rate",
-    "max_drift", "conflict_rate", "max_conflict", "copied_error_rate",
+    "clean_table_rate", "max_error_rate", "typical_share", "clean_column_rate", "run_rate", "placeholder_rate",
+    "drift_rate", "max_drift", "conflict_rate", "named_source_rate", "max_conflict", "copied_error_rate",
 )  # fmt: skip
 _ORDERED = (
     ("min_error_rate", "typical_min_error_rate"),

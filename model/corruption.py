@@ -1003,9 +1003,13 @@ def corrupt_relation(relation: Relation, rng: random.Random, config: CorruptionC
     reports = _reports(relation, rng, config) if conflicting else []
     if reports:
         relation = _reported(relation, reports, rng)
+        if rng.random() < config.named_source_rate:
+            relation = _with_sources(relation, reports, rng)
     window = _Window(relation, rng)
     if reports:
         _disagree(window, reports, weights, rng, config)
+    if rng.random() < config.placeholder_rate and config.missing:
+        _write_placeholders(window, rng)
     if rng.random() < config.drift_rate:
         _drift(window, weights, rng, config)
     _scatter(window, weights, rng, config)
@@ -1103,6 +1107,17 @@ def _drift(window: _Window, weights: Mapping[str, float], rng: random.Random, co
             window.corrupt(kind, tuple_id, attribute, rng)
 
 
+def _write_placeholders(window: _Window, rng: random.Random) -> None:
+    """An export that writes every missing value of some columns, or of all, as one and the same placeholder."""
+    placeholder = rng.choice(MISSING_SPELLINGS)
+    everywhere = rng.random() < 0.6
+    for attribute in range(len(window.columns)):
+        if everywhere or rng.random() < 0.4:
+            for tuple_id, values in enumerate(window.rows):
+                if not values[attribute] and not window.kinds[tuple_id][attribute]:
+                    window.write("missing", tuple_id, {attribute: placeholder})
+
+
 def _drifting(window: _Window, weights: Mapping[str, float], rng: random.Random) -> tuple[str, int] | None:
     """A kind of drift and a column to which it applies; `missing` only respells what is missing already."""
     drifts = {kind: weights[kind] for kind in _DRIFTS if kind in weights}
@@ -1165,6 +1180,29 @@ def _reported(relation: Relation, reports: Sequence[_Report], rng: random.Random
     return Relation.of(relation.attributes, rows, relation.name)
 
 
+SOURCE_NAMES = ("source", "src", "provider", "site", "reported_by", "feed", "website", "vendor", "sensor", "store")
+_SYLLABLES = ("ka", "lo", "mer", "tri", "ven", "sol", "dat", "air", "fly", "nor", "web", "quo", "hub", "tel", "max")
+
+
+def _with_sources(relation: Relation, reports: Sequence[_Report], rng: random.Random) -> Relation:
+    """The reports with an attribute that names their sources; what nobody else reports comes from any of them."""
+    count = max(report.source for report in reports) + 1
+    numbered = rng.random() < 0.3
+    names = [
+        f"S{source + 1}"
+        if numbered
+        else "".join(rng.sample(_SYLLABLES, 2)) + rng.choice(("", ".com", "-air", str(source)))
+        for source in range(count)
+    ]
+    place = rng.randint(0, len(relation.attributes))
+    attributes = list(relation.attributes)
+    attributes.insert(place, rng.choice(SOURCE_NAMES))
+    rows = [list(values) for values in relation.tuples]
+    for row, report in zip(rows, reports, strict=True):
+        row.insert(place, names[report.source if report.source >= 0 else rng.randrange(count)])
+    return Relation.of(attributes, rows, relation.name)
+
+
 def _is_running_number(column: Sequence[Value]) -> bool:
     """Whether a column counts its tuples one by one."""
     if len(column) < 2 or not all(value and re.fullmatch("[1-9][0-9]{0,8}|0", value) for value in column[:3]):
@@ -1176,6 +1214,7 @@ def _is_running_number(column: Sequence[Value]) -> bool:
 def _conflicting_attributes(window: _Window, rng: random.Random) -> list[int]:
     """The attributes on which sources disagree: never the one that tells entities apart best, nor counts."""
     running = {place for place, view in enumerate(window.columns) if _is_running_number(view.values)}
+    running |= {place for place, name in enumerate(window.clean.attributes) if name in SOURCE_NAMES}
     attributes = [place for place in range(len(window.columns)) if place not in running]
     if len(attributes) > 1:
         attributes.remove(max(attributes, key=lambda place: len(window.columns[place].counts)))

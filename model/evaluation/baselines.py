@@ -63,9 +63,9 @@ def dependency_vote(relation: Relation) -> Repairs:
         voted = statistics.poll(attribute).values[:, 0]
         chosen = np.where(strengths[:, attribute] >= MIN_STRENGTH, voted, MISSING)
         if (chosen == MISSING).all() and column.present and column.top_share > CONSTANT_SHARE:
-            chosen = np.full(len(column), int(np.argmax(column.counts)))
-        for tuple_id in np.nonzero((chosen != MISSING) & (chosen != column.codes))[0].tolist():
-            repairs[Cell(tuple_id, attribute)] = column.distinct[chosen[tuple_id]]
+            chosen = np.full(len(column), int(np.argmax(column.meaning_counts)))
+        for tuple_id in np.nonzero((chosen != MISSING) & (chosen != column.meanings))[0].tolist():
+            repairs[Cell(tuple_id, attribute)] = column.usual.representatives[chosen[tuple_id]]
     return repairs
 
 

@@ -24,6 +24,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.config import CorruptionConfig
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.corruption import CorruptedRelation, corrupt_relation
+from model.finetuning.evidence import has_known_truth
 from model.inference.batching import ModelTask, run_tasks
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
 from model.inference.canonical import Canonical
@@ -72,6 +73,11 @@ class _Window:
     statistics: RelationStatistics
     truth: list[tuple[str, ...]]
     judged: list[int]
+
+    def true(self, cell: Cell) -> str | None:
+        """The true value of a cell; None where it cannot be told."""
+        value = self.truth[cell.tuple_id][cell.attribute]
+        return value if has_known_truth(self.statistics.columns[cell.attribute], value) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +135,11 @@ def _judge(checkpoint: Checkpoint, draw: _Draw) -> ModelTask[tuple[np.ndarray, n
     """Detection logits of a window (tuples, attributes), and features and labels of the judged tuples' cells."""
     window = _window(checkpoint, draw.relation, random.Random(draw.seed))
     logits = yield from detect(window.reader, tuple_ids=window.judged)
-    features = detection_features(logits, window.statistics)[window.judged]
-    relation = window.reader.relation
-    wrong = [
-        [(value or "") != true for value, true in zip(relation.tuples[row], window.truth[row], strict=True)]
-        for row in window.judged
-    ]
-    return logits, features, np.asarray(wrong)
+    features = detection_features(checkpoint, logits, window.statistics)[window.judged]
+    cells = [Cell(row, attribute) for row in window.judged for attribute in range(logits.shape[1])]
+    known = np.array([window.true(cell) is not None for cell in cells])
+    wrong = np.array([(window.reader.relation.value(cell) or "") != window.true(cell) for cell in cells])
+    return logits, features.reshape(len(cells), -1)[known], wrong[known]
 
 
 def _ask(
@@ -145,7 +149,7 @@ def _ask(
     rng = random.Random(draw.seed)
     observed = {"repair": Observations(), "fill": Observations()}
     window = _window(checkpoint, draw.relation, rng)
-    features = detection_features(logits, window.statistics)
+    features = detection_features(checkpoint, logits, window.statistics)
     flat = calibrated(calibration, "detection", features.reshape(-1, features.shape[-1]), True)
     probabilities = np.clip(flat.reshape(logits.shape), 1e-4, 1 - 1e-4)
     yield from _observe_repair(checkpoint, window, probabilities, draw.group, rng, observed["repair"])
@@ -186,9 +190,10 @@ def _observe_repair(
     relation = window.reader.relation
     asked = []
     for row in window.judged:
-        for attribute, true in enumerate(window.truth[row]):
+        for attribute in range(len(relation.attributes)):
             probability = float(probabilities[row, attribute])
-            wrong = (relation.tuples[row][attribute] or "") != true
+            true = window.true(Cell(row, attribute))
+            wrong = true is not None and (relation.tuples[row][attribute] or "") != true
             if probability >= _ASK_PROBABILITY or (wrong and rng.random() < 0.5):
                 logit = float(np.log(probability / (1 - probability)))
                 asked.append(AskedCell(Cell(row, attribute), "repair", logit))
@@ -218,7 +223,7 @@ def _observe_candidates(
     found = yield from CandidateFinder(checkpoint, window.reader, window.statistics).find(asked)
     for one in found:
         cell = one.asked.cell
-        observed, true = window.reader.relation.value(cell) or "", window.truth[cell.tuple_id][cell.attribute]
+        observed, true = window.reader.relation.value(cell) or "", window.true(cell) or ""
         use = np.array([value != observed for value in one.values], dtype=bool)
         right = np.array([value == true for value in one.values])
         if use.any():

@@ -24,6 +24,7 @@ from model.inference.statistics import CANDIDATE_FEATURES, RelationStatistics, V
 from model.serialization import Mask
 from model.tuples import Cell
 
+_LIMIT = 10.0
 WAVE = 192
 """Model calls that a task asks for at once: enough to fill batches, little enough to hold."""
 
@@ -39,11 +40,26 @@ MODEL_FEATURES = (
 )
 """What the model alone says about a candidate value; the features of the calibrators without statistics."""
 
-REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", *CANDIDATE_FEATURES)
-"""Features of a value that could repair a cell; `error_logit`: how likely the observed value is to be wrong."""
+REPAIR_JUDGE_FEATURES = ("error_logit", *CANDIDATE_FEATURES)
+"""What the judge of repairs sees: how suspicious the observed value is, and the statistics of the candidate."""
+
+_DIRECT = (
+    "candidate_vote_share",
+    "candidate_in_column",
+    "candidate_is_missing",
+    "candidate_is_respelled",
+    "observed_is_missing",
+    "observed_is_missing_spelling",
+)
+_INDIRECT = tuple(name for name in CANDIDATE_FEATURES if name not in _DIRECT)
+
+REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", "judge_logit", *_DIRECT)
+"""Features of a value that could repair a cell: what the model says, how likely the observed value is to be wrong, what
+the judge of column statistics says, and the few statistics that tell how far to believe either."""
 
 FILL_FEATURES = (
     *REPAIR_FEATURES,
+    *_INDIRECT,
     "neighbour_share",
     "is_nearest",
     "neighbour_similarity",
@@ -84,6 +100,8 @@ class CandidateSet:
     in_text: tuple[str, ...]
     neighbours: tuple[NeighbourVote, ...]
     context: dict[str, tuple[int, ...]]
+    respelled: str | None = None
+    corrected: str | None = None
 
 
 class CandidateFinder:
@@ -145,8 +163,7 @@ class CandidateFinder:
     def _query(self, asked: AskedCell) -> AnswerQuery:
         values = [*asked.extra, *self._context_values(asked.cell)]
         if self.statistics is not None:
-            values += [vote.value for vote in self.statistics.votes(asked.cell, 3)]
-            values += [similar.value for similar in self.statistics.similar_values(asked.cell, 3)]
+            values += self.statistics.proposals(asked.cell)
             if asked.task == "fill":
                 values += self.statistics.values_in_text(asked.cell)
                 values += [vote.value for vote in self._neighbours[asked.cell]]
@@ -164,6 +181,14 @@ class CandidateFinder:
                 held[value] = (*held.get(value, ()), int(row))
         return held
 
+    def _judge(self, asked: AskedCell, statistics: np.ndarray) -> np.ndarray:
+        """Logits of the judge of repairs, (values,); 0 where there is no such judge or nothing to repair."""
+        judge = self.checkpoint.judges.get("repair")
+        if judge is None or asked.task != "repair":
+            return np.zeros(len(statistics))
+        error_logit = np.full((len(statistics), 1), asked.error_logit, dtype=np.float32)
+        return np.clip(judge.logits(np.concatenate((error_logit, statistics), axis=1)), -_LIMIT, _LIMIT)
+
     def _candidate_set(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> CandidateSet:
         observed = self.reader.relation.value(asked.cell) or ""
         values = tuple(one.value for one in scored)
@@ -178,15 +203,23 @@ class CandidateFinder:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
             in_text = tuple(self.statistics.values_in_text(asked.cell)) if asked.task == "fill" else ()
-            features[:, len(REPAIR_FEATURES) :] = _fill_features(values, neighbours, in_text)
-            for row, value in enumerate(values):
-                features[row, len(MODEL_FEATURES) + 1 : len(REPAIR_FEATURES)] = self.statistics.candidate_features(
-                    asked.cell, value
-                )
+            features[:, len(REPAIR_FEATURES) + len(_INDIRECT) :] = _fill_features(values, neighbours, in_text)
+            statistics = np.stack([self.statistics.candidate_features(asked.cell, value) for value in values])
+            features[:, len(MODEL_FEATURES) + 1] = self._judge(asked, statistics)
+            features[:, len(MODEL_FEATURES) + 2 : len(REPAIR_FEATURES)] = statistics[:, _places(_DIRECT)]
+            features[:, len(REPAIR_FEATURES) : len(REPAIR_FEATURES) + len(_INDIRECT)] = statistics[
+                :, _places(_INDIRECT)
+            ]
         written = tuple(one.written for one in scored)
+        respelled, corrected = (None, None) if self.statistics is None else self.statistics.spellings(asked.cell)
+        context = self._context_values(asked.cell)
         return CandidateSet(
-            asked, values, written, features, votes, similar, in_text, neighbours, self._context_values(asked.cell)
+            asked, values, written, features, votes, similar, in_text, neighbours, context, respelled, corrected
         )
+
+
+def _places(names: Sequence[str]) -> list[int]:
+    return [CANDIDATE_FEATURES.index(name) for name in names]
 
 
 def _fill_features(values: Sequence[str], neighbours: Sequence[NeighbourVote], in_text: Sequence[str]) -> np.ndarray:

@@ -40,7 +40,22 @@ from model.tuples import (
 FLAG_PROBABILITY = 0.5
 """Cells at least this likely to be wrong are flagged."""
 
-DETECTION_FEATURES = ("detection_logit", *CELL_FEATURES)
+_DIRECT = (
+    "log_tuples",
+    "is_missing",
+    "is_missing_spelling",
+    "is_placeholder",
+    "is_respelled",
+    "vote_contradicts",
+    "vote_observed_share",
+    "vote_strength",
+    "column_is_key",
+    "column_disagreement",
+    "tuple_disagreement",
+)
+DETECTION_FEATURES = ("detection_logit", "judge_logit", *_DIRECT)
+"""What the detection calibrator weighs: the model, the judge of column statistics, and what tells how far to believe
+either."""
 
 
 def clean(
@@ -102,12 +117,16 @@ def detect(
     return logits
 
 
-def detection_features(logits: np.ndarray, statistics: RelationStatistics | None) -> np.ndarray:
-    """Features of the detection calibrator, float32 (tuples, attributes, features)."""
-    parts = [logits[..., None]]
-    if statistics is not None:
-        parts.append(statistics.cell_features())
-    return np.concatenate(parts, axis=-1).astype(np.float32)
+def detection_features(checkpoint: Checkpoint, logits: np.ndarray, statistics: RelationStatistics | None) -> np.ndarray:
+    """Features of the detection calibrator, float32 (tuples, attributes, features): without statistics, logits only."""
+    if statistics is None:
+        return logits[..., None].astype(np.float32)
+    cells = statistics.cell_features()
+    judge = checkpoint.judges.get("detection")
+    judged = np.zeros(logits.shape) if judge is None else judge.logits(cells.reshape(-1, cells.shape[-1]))
+    judged = np.clip(judged.reshape(logits.shape), -10.0, 10.0)
+    direct = cells[..., [CELL_FEATURES.index(name) for name in _DIRECT]]
+    return np.concatenate((logits[..., None], judged[..., None], direct), axis=-1).astype(np.float32)
 
 
 def calibrated(calibration: Calibration, name: str, features: np.ndarray, use_statistics: bool) -> np.ndarray:
@@ -156,7 +175,7 @@ class _Cleaner:
     def _error_probabilities(self, progress: Progress | None) -> ModelTask[np.ndarray]:
         """Calibrated error probabilities, float64 (tuples, attributes); 0 where the caller does not ask."""
         logits = yield from self._counted(detect(self.reader, progress))
-        features = detection_features(logits, self.statistics)
+        features = detection_features(self.checkpoint, logits, self.statistics)
         flat = calibrated(self.calibration, "detection", features.reshape(-1, features.shape[-1]), self.use_statistics)
         probabilities = flat.reshape(logits.shape)
         for tuple_id, values in enumerate(self.relation.tuples):
@@ -268,6 +287,10 @@ def explain(
         if vote.value == value:
             names = ", ".join(repr(relation.attributes[attribute]) for attribute in vote.determinants[:3])
             return Evidence("dependency", tuple_ids, f"rows that agree on {names} hold this value")
+    if value == found.respelled:
+        return Evidence("format", (), "the value as most of the column is written")
+    if value == found.corrected:
+        return Evidence("spelling", (), "a misspelled word replaced by a frequent word of the column")
     if value in found.in_text:
         return Evidence("row_text", (), "a value of this column that stands in another cell of the row")
     for near in found.neighbours:

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from model.inference.spellings import Spellings
+from model.inference.words import Correction, correct_words
 from model.tuples import Value
 
 Floats = npt.NDArray[np.float64]
@@ -31,6 +33,9 @@ MISSING_SPELLINGS = frozenset(
     "tbd tba tbc x xx xxx 999 9999 99999 -999 -9999 -1 0000 00000 0000-00-00 1900-01-01 9999-12-31".split()
 ) | {"not available", "not applicable", "not known", "no data", "no value"}
 """Spellings of a missing value, in lower case; a column may use some of them as honest values."""
+
+PLACEHOLDERS = frozenset("n/a na n.a. #n/a nan null (null) nil - -- --- ? ??".split()) | {"not available", "no data"}
+"""Those of them that are hardly ever anything else."""
 
 _SIMILAR_KEPT = 5
 _MIN_SIMILARITY = 0.4
@@ -85,10 +90,42 @@ class Column:
         code = self.code_of.get(value)
         return 0 if code is None else int(self.counts[code])
 
+    @cached_property
+    def usual(self) -> Spellings:
+        """What the distinct values mean, and how the column usually writes them."""
+        return Spellings(self.distinct, self.counts)
+
+    @cached_property
+    def meanings(self) -> Ints:
+        """For each tuple the number of its value's meaning, MISSING where there is none, int64."""
+        classes = np.append(self.usual.classes, MISSING)  # code MISSING is the last place
+        return np.asarray(classes[self.codes], dtype=np.int64)
+
+    @cached_property
+    def meaning_counts(self) -> Ints:
+        """How many tuples hold each meaning."""
+        held = self.meanings[self.meanings >= 0]
+        return np.bincount(held, minlength=len(self.usual.representatives)).astype(np.int64)
+
+    def meaning_of(self, value: str) -> int:
+        """The meaning of a value that the column holds; MISSING for any other."""
+        code = self.code_of.get(value)
+        return MISSING if code is None else int(self.usual.classes[code])
+
+    def style_share(self, value: str) -> float:
+        """Share of the present cells that are written as `value` is; 0 for a value that the column does not hold."""
+        code = self.code_of.get(value)
+        return 0.0 if code is None else float(self.usual.style_shares[code])
+
+    @cached_property
+    def corrections(self) -> list[Correction | None]:
+        """For each distinct value what it is with misspelled words corrected."""
+        return correct_words(self.distinct, self.counts)
+
     @property
     def repeated(self) -> int:
-        """How many tuples hold a value that another tuple holds too."""
-        return int(self.counts[self.counts > 1].sum())
+        """How many tuples hold what another tuple holds too, in whatever spelling."""
+        return int(self.meaning_counts[self.meaning_counts > 1].sum())
 
     @property
     def distinct_ratio(self) -> float:
@@ -230,6 +267,11 @@ def number_of(value: str) -> float:
 def is_missing_spelling(value: str) -> bool:
     """Whether a present value is a usual way to write that there is none."""
     return value.strip().lower() in MISSING_SPELLINGS
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether a present value can hardly be anything but a way to write that there is none."""
+    return value.strip().lower() in PLACEHOLDERS
 
 
 def has_odd_blanks(value: str) -> bool:

@@ -9,7 +9,8 @@ rounded to multiples of 2**-20, so that sums of them are exact and no order of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 
@@ -39,9 +40,9 @@ class Dependency:
     Attributes:
         strength: agreement above chance, 0…1; 1 for a rule that the caller gave.
         weight: what a poll by this dependency counts.
-        groups: for each tuple the code of its determinant value, MISSING where a part is missing.
+        groups: for each tuple the meaning of its determinant value, MISSING where a part is missing.
         starts: where the entries of each group begin, (groups + 1,).
-        values, counts: entries, sorted by group, then falling count, then value code.
+        values, counts: meanings and what the tuples that hold them count, by group, then falling count, then meaning.
     """
 
     determinants: tuple[int, ...]
@@ -51,7 +52,7 @@ class Dependency:
     groups: Ints
     starts: Ints
     values: Ints
-    counts: Ints
+    counts: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,10 @@ class Votes:
     """The polls about one attribute, one row a tuple.
 
     Attributes:
-        values: codes of the most voted values, best first, MISSING beyond them, int32 (tuples, BEST_KEPT).
+        values: the most voted meanings, best first, MISSING beyond them, int64 (tuples, BEST_KEPT).
         shares: their share of all votes, float64 (tuples, BEST_KEPT).
         supports: weighted number of tuples that hold them, float64 (tuples, BEST_KEPT).
-        observed: share of the observed value, float64 (tuples,).
+        observed: share of what the observed value means, float64 (tuples,).
         strength: strength of the strongest dependency that voted, 0 where none did, float64 (tuples,).
         voters: number of dependencies that voted, int64 (tuples,).
     """
@@ -103,45 +104,61 @@ def find_dependencies(
         for negative, _, place in sorted(learned)[:MAX_DETERMINANTS]:
             strength = -negative
             weight = float(exact(strength**_SHARPNESS))
-            groups = columns[place].codes.astype(np.int64)
+            groups = columns[place].meanings
             dependencies.append(_dependency((place,), dependent, groups, column, strength, weight))
         found.append(dependencies)
     return found
 
 
-def poll(dependencies: Sequence[Dependency], column: Column) -> Votes:
-    """Let every tuple's companions vote on its value of one attribute."""
+def poll(
+    dependencies: Sequence[Dependency],
+    column: Column,
+    weights: Floats | None = None,
+    reliability: Floats | None = None,
+) -> Votes:
+    """Let every tuple's companions vote on its value of one attribute.
+
+    Values vote for what they mean, so spellings of one value support each other.
+
+    Args:
+        weights: what each tuple counts, (tuples,).
+        reliability: how far each cell is to be believed as a determinant, 0…1, (tuples, attributes): tuples that
+            share a wrong value are no companions.
+    """
     count = len(column)
-    codes = column.codes.astype(np.int64)
+    codes = column.meanings
+    worth = np.ones(count) if weights is None else weights
+    width = max(1, len(column.usual.representatives))
     keys: list[Ints] = []
     parts: list[tuple[Floats, Floats]] = []
     total, observed, strength = np.zeros(count), np.zeros(count), np.zeros(count)
     voters = np.zeros(count, dtype=np.int64)
     for dependency in dependencies:
-        ballots = _ballots(dependency, codes)
+        if weights is not None:
+            dependency = replace(dependency, **_entries(dependency.groups, column, weights))
+        ballots = _ballots(dependency, codes, worth, reliability)
         total += ballots.weights
         observed += ballots.observed
         voters += ballots.weights > 0
         np.maximum(strength, np.where(ballots.weights > 0, dependency.strength, 0.0), out=strength)
-        keys.append(ballots.rows * max(1, len(column.distinct)) + ballots.values)
+        keys.append(ballots.rows * width + ballots.values)
         parts.append((ballots.shares, ballots.supports))
     safe = np.where(total > 0, total, 1.0)
-    values, shares, supports = _rank(keys, parts, count, max(1, len(column.distinct)))
+    values, shares, supports = _rank(keys, parts, count, width)
     return Votes(values, shares / safe[:, None], supports, observed / safe, strength, voters)
 
 
 def supporters(
-    dependencies: Sequence[Dependency], column: Column, tuple_id: int, value: str
+    dependencies: Sequence[Dependency], column: Column, tuple_id: int, meaning: int
 ) -> tuple[list[int], list[int]]:
-    """Who speaks for a value: attributes of the dependencies that do, strongest first, and the agreeing tuples."""
-    code = column.code_of.get(value, MISSING)
+    """Who speaks for a meaning: attributes of the dependencies that do, strongest first, and the agreeing tuples."""
     attributes: dict[int, None] = {}
     tuple_ids: dict[int, None] = {}
     for dependency in sorted(dependencies, key=lambda one: -one.weight):
         group = dependency.groups[tuple_id]
         if group == MISSING:
             continue
-        agree = np.nonzero((dependency.groups == group) & (column.codes == code))[0]
+        agree = np.nonzero((dependency.groups == group) & (column.meanings == meaning))[0]
         others = [int(one) for one in agree if one != tuple_id]
         if others:
             attributes.update(dict.fromkeys(dependency.determinants))
@@ -162,32 +179,28 @@ class _Ballots:
 
 
 def _can_determine(column: Column) -> bool:
-    return len(column.distinct) > 1 and column.repeated >= max(2.0, _MIN_REPEATED_SHARE * column.present)
+    return len(column.usual.representatives) > 1 and column.repeated >= max(2.0, _MIN_REPEATED_SHARE * column.present)
 
 
-def _contingency(groups: Ints, column: Column) -> tuple[Ints, Ints, Ints]:
-    """Entries (group, value, count) over tuples where both are present, sorted by group and value."""
-    both = (groups >= 0) & (column.codes >= 0)
-    width = max(1, len(column.distinct))
-    keys = np.sort(groups[both] * width + column.codes[both])
-    if not len(keys):
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty, empty
-    first = np.nonzero(np.concatenate(([True], keys[1:] != keys[:-1])))[0]
-    counts = np.diff(np.append(first, len(keys)))
-    return keys[first] // width, keys[first] % width, counts
+def _contingency(groups: Ints, column: Column, weights: Floats | None = None) -> tuple[Ints, Ints, Floats]:
+    """Entries (group, meaning, what its tuples count) over tuples where both are present, sorted by the first two."""
+    both = (groups >= 0) & (column.meanings >= 0)
+    width = max(1, len(column.usual.representatives))
+    keys, place = np.unique(groups[both] * width + column.meanings[both], return_inverse=True)
+    counts = np.bincount(place, weights=None if weights is None else weights[both], minlength=len(keys))
+    return keys // width, keys % width, counts.astype(np.float64)
 
 
 def _strength(determinant: Column, dependent: Column) -> float:
     """Leave-one-out agreement within groups, above the agreement that the dependent's frequencies give by chance."""
-    groups, values, counts = _contingency(determinant.codes.astype(np.int64), dependent)
-    sizes = np.bincount(groups, weights=counts, minlength=len(determinant.distinct))[groups] if len(groups) else counts
+    groups, values, counts = _contingency(determinant.meanings, dependent)
+    sizes = np.bincount(groups, weights=counts)[groups] if len(groups) else counts
     use = sizes > 1
     polled = float(counts[use].sum())
     if polled == 0.0:
         return 0.0
     agreed = float((counts[use] * (counts[use] - 1) / (sizes[use] - 1)).sum())
-    frequency = (dependent.counts - 1) / max(1, dependent.present - 1)
+    frequency = (dependent.meaning_counts - 1) / max(1, dependent.present - 1)
     chance = float((counts[use] * frequency[values[use]]).sum()) / polled
     if chance >= 1.0:
         return 0.0
@@ -198,18 +211,27 @@ def _strength(determinant: Column, dependent: Column) -> float:
 def _dependency(
     determinants: tuple[int, ...], dependent: int, groups: Ints, column: Column, strength: float, weight: float
 ) -> Dependency:
-    owner, values, counts = _contingency(groups, column)
+    return Dependency(determinants, dependent, strength, weight, groups, **_entries(groups, column))
+
+
+class _Entries(TypedDict):
+    starts: Ints
+    values: Ints
+    counts: Floats
+
+
+def _entries(groups: Ints, column: Column, weights: Floats | None = None) -> _Entries:
+    """The contingency of groups and meanings as a dependency holds it."""
+    owner, values, counts = _contingency(groups, column, weights)
     order = np.lexsort((values, -counts, owner))
     size = int(groups.max()) + 1 if len(groups) else 0
-    starts = np.searchsorted(owner, np.arange(size + 1))
-    return Dependency(
-        determinants, dependent, strength, weight, groups, starts.astype(np.int64), values[order], counts[order]
-    )
+    starts = np.searchsorted(owner, np.arange(size + 1)).astype(np.int64)
+    return {"starts": starts, "values": values[order], "counts": counts[order]}
 
 
 def _given(columns: Sequence[Column], rule: FunctionalDependency) -> Dependency:
     """A dependency that the caller states; its groups are tuples that agree on all determinants."""
-    parts = np.stack([columns[place].codes for place in rule.determinants], axis=1).astype(np.int64)
+    parts = np.stack([columns[place].meanings for place in rule.determinants], axis=1)
     present = (parts >= 0).all(axis=1)
     groups = np.full(len(parts), MISSING, dtype=np.int64)
     if present.any():
@@ -217,46 +239,49 @@ def _given(columns: Sequence[Column], rule: FunctionalDependency) -> Dependency:
     return _dependency(rule.determinants, rule.dependent, groups, columns[rule.dependent], 1.0, 1.0)
 
 
-def _ballots(dependency: Dependency, codes: Ints) -> _Ballots:
+def _ballots(dependency: Dependency, codes: Ints, worth: Floats, reliability: Floats | None) -> _Ballots:
     rows = np.nonzero(dependency.groups >= 0)[0]
     groups = dependency.groups[rows]
     starts, ends = dependency.starts[groups], dependency.starts[groups + 1]
-    cumulated = np.concatenate(([0], np.cumsum(dependency.counts)))
+    cumulated = np.concatenate(([0.0], np.cumsum(dependency.counts)))
     sizes = cumulated[ends] - cumulated[starts]
     own = codes[rows]
-    voters = sizes - (own >= 0)
-    weights = exact(dependency.weight * voters / (voters + _POLL_PRIOR))
-    polled = voters > 0
+    voters = sizes - (own >= 0) * worth[rows]
+    believed = np.ones(len(rows))
+    if reliability is not None:
+        believed = exact(reliability[rows][:, list(dependency.determinants)].min(axis=1) ** 2)
+    weights = exact(dependency.weight * believed * voters / (voters + _POLL_PRIOR))
+    polled = (voters > 0) & (weights > 0)
     rows, starts, ends, own = rows[polled], starts[polled], ends[polled], own[polled]
-    voters, weights = voters[polled], weights[polled]
+    voters, weights, believed = voters[polled], weights[polled], believed[polled]
     lengths = np.minimum(ends - starts, MAX_VALUES)
     entry_row = np.repeat(np.arange(len(rows)), lengths)
     offset = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     place = starts[entry_row] + offset
     values = dependency.values[place]
-    others = dependency.counts[place] - (values == own[entry_row])
+    others = dependency.counts[place] - (values == own[entry_row]) * worth[rows[entry_row]]
     shares = exact(weights[entry_row] * others / voters[entry_row])
-    supports = exact(dependency.weight * others)
+    supports = exact(dependency.weight * believed[entry_row] * others)
     total = np.zeros(len(codes))
     total[rows] = weights
     observed = np.zeros(len(codes))
-    observed[rows] = exact(weights * _own_counts(dependency, rows, own) / voters)
+    observed[rows] = exact(weights * _own_counts(dependency, rows, own, worth) / voters)
     use = others > 0
     return _Ballots(rows[entry_row][use], values[use], shares[use], supports[use], total, observed)
 
 
-def _own_counts(dependency: Dependency, rows: Ints, own: Ints) -> Ints:
-    """How many other tuples of the group hold each row's own value."""
+def _own_counts(dependency: Dependency, rows: Ints, own: Ints, worth: Floats) -> Floats:
+    """What the other tuples of the group that hold each row's own value count."""
     if not len(rows):
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(0)
     width = int(max(dependency.values.max(initial=0), own.max(initial=0))) + 1
     owner = np.repeat(np.arange(len(dependency.starts) - 1), np.diff(dependency.starts))
     keys = owner * width + dependency.values
     order = np.argsort(keys, kind="stable")
     wanted = dependency.groups[rows] * width + np.maximum(own, 0)
     place = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
-    counts = np.where((keys[order][place] == wanted) & (own >= 0), dependency.counts[order][place] - 1, 0)
-    return counts.astype(np.int64)
+    others = dependency.counts[order][place] - worth[rows]
+    return np.where((keys[order][place] == wanted) & (own >= 0), others, 0.0)
 
 
 def _rank(

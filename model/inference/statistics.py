@@ -7,6 +7,7 @@ figure is the same, bit for bit, for every order of tuples and attributes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,10 +23,12 @@ from model.inference.columns import (
     Ints,
     SimilarValue,
     collapsed,
+    exact,
     folded,
     has_mojibake,
     has_odd_blanks,
     is_missing_spelling,
+    is_placeholder,
     number_of,
     pattern_of,
     similarities,
@@ -33,6 +36,8 @@ from model.inference.columns import (
 )
 from model.inference.dependencies import Votes, find_dependencies, poll, supporters
 from model.inference.neighbours import Neighbours
+from model.inference.sources import source_weights
+from model.inference.words import Correction
 from model.tuples import Cell, FunctionalDependency, Relation
 
 __all__ = ["CANDIDATE_FEATURES", "CELL_FEATURES", "RelationStatistics", "SimilarValue", "Vote"]
@@ -59,6 +64,9 @@ CELL_FEATURES: tuple[str, ...] = (
     "similar_similarity",
     "similar_log_ratio",
     "similar_distance",
+    "similar_differs_in_digits",
+    "vote_top_differs_in_digits",
+    "text_support_margin",
     "folded_log_ratio",
     "pattern_share",
     "pattern_top_share",
@@ -75,6 +83,23 @@ CELL_FEATURES: tuple[str, ...] = (
     "numeric_deviation",
     "has_odd_blanks",
     "has_mojibake",
+    "is_placeholder",
+    "is_respelled",
+    "respelled_similarity",
+    "style_share",
+    "usual_style_share",
+    "meaning_log_ratio",
+    "corrected_similarity",
+    "corrected_log_ratio",
+    "corrected_log_count",
+    "splits",
+    "column_missing_spelling_share",
+    "column_present_numeric_share",
+    "in_text",
+    "tuple_weight",
+    "tuple_disagreement",
+    "column_disagreement",
+    "column_polled_share",
 )
 """Names of the features of a cell, in the order of `cell_features`."""
 
@@ -101,8 +126,26 @@ CANDIDATE_FEATURES: tuple[str, ...] = (
     "candidate_stands_elsewhere",
     "candidate_is_missing",
     "candidate_is_missing_spelling",
+    "candidate_is_respelled",
+    "candidate_is_corrected",
+    "candidate_corrected_similarity",
+    "candidate_corrected_log_ratio",
+    "candidate_is_split",
+    "candidate_differs_in_digits",
+    "candidate_text_support",
+    "candidate_in_text",
+    "candidate_means_the_same",
+    "candidate_style_share",
+    "column_usual_style_share",
+    "column_disagreement",
+    "column_missing_spelling_share",
+    "column_present_numeric_share",
+    "column_missing_share",
+    "tuple_disagreement",
+    "tuple_weight",
     "observed_is_missing",
     "observed_is_missing_spelling",
+    "observed_is_placeholder",
     "observed_log_count",
     "observed_vote_share",
     "column_is_key",
@@ -113,6 +156,11 @@ CANDIDATE_FEATURES: tuple[str, ...] = (
 _LIMIT = 10.0
 _READ_CHARACTERS = 2_000
 _PHRASE_WORDS = 6
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_WORDS = re.compile(r"[^\W_]+")
+_MAX_KNOWN = 2_000
+_POLLED_STRENGTH = 0.3
+_LEAST_RELIABLE = 0.05
 _PUNCTUATION = ".,;:!?()[]{}\"'"
 _MAX_SUPPORTERS = 5
 
@@ -149,6 +197,7 @@ class RelationStatistics:
         self._rank = _attribute_rank(relation, self.columns)
         self._dependencies = find_dependencies(self.columns, self._rank, dependencies)
         self._polls: dict[int, Votes] = {}
+        self._splits: dict[int, list[str | None]] = {}
         self._context = lru_cache(maxsize=64)(self._candidate_context)
 
     def cell_features(self) -> npt.NDArray[np.float32]:
@@ -160,15 +209,18 @@ class RelationStatistics:
         return features
 
     def votes(self, cell: Cell, limit: int = 5) -> list[Vote]:
-        """Values that agreeing tuples hold in the cell's attribute, most voted first, the observed one included."""
+        """Values that agreeing tuples hold in the cell's attribute, most voted first, the observed one included.
+
+        Each meaning is named once, in its usual spelling.
+        """
         polled = self.poll(cell.attribute)
         column, dependencies = self.columns[cell.attribute], self._dependencies[cell.attribute]
         votes = []
         for place, code in enumerate(polled.values[cell.tuple_id, :limit].tolist()):
             if code == MISSING:
                 break
-            value = column.distinct[code]
-            determinants, tuple_ids = supporters(dependencies, column, cell.tuple_id, value)
+            value = column.usual.representatives[code]
+            determinants, tuple_ids = supporters(dependencies, column, cell.tuple_id, code)
             share, support = float(polled.shares[cell.tuple_id, place]), float(polled.supports[cell.tuple_id, place])
             first = sorted(tuple_ids, key=self._tuple_rank.__getitem__)[:_MAX_SUPPORTERS]
             votes.append(Vote(value, share, support, tuple(first), tuple(determinants)))
@@ -203,11 +255,104 @@ class RelationStatistics:
         clipped: npt.NDArray[np.float32] = np.clip(features, -_LIMIT, _LIMIT).astype(np.float32)
         return clipped
 
+    def proposals(self, cell: Cell) -> list[str]:
+        """Values that could repair a cell, from what the table shows: votes, similar values and other spellings."""
+        column = self.columns[cell.attribute]
+        code = int(column.codes[cell.tuple_id])
+        values = [vote.value for vote in self.votes(cell, 3)]
+        values += [similar.value for similar in self.similar_values(cell, 3)]
+        if code == MISSING:
+            values += self.values_in_text(cell)
+        else:
+            observed, corrected, split = column.distinct[code], column.corrections[code], self._split(cell, code)
+            values.append(column.usual.respelled[code])
+            values += [corrected.value] if corrected is not None else []
+            values += [split] if split is not None else []
+            values += ["", *self.values_in_text(cell)] if is_missing_spelling(observed) else []
+        return list(dict.fromkeys(values))
+
+    def spellings(self, cell: Cell) -> tuple[str | None, str | None]:
+        """The observed value as its column usually writes it, and with misspelled words corrected; None where equal."""
+        column = self.columns[cell.attribute]
+        code = int(column.codes[cell.tuple_id])
+        if code == MISSING:
+            return None, None
+        respelled, corrected = column.usual.respelled[code], column.corrections[code]
+        return (
+            respelled if respelled != column.distinct[code] else None,
+            corrected.value if corrected is not None else None,
+        )
+
     def poll(self, attribute: int) -> Votes:
-        """Votes about every tuple's value of one attribute, as codes of `columns[attribute].distinct`."""
+        """Votes about every tuple's value of one attribute, as meanings of `columns[attribute]`."""
         if attribute not in self._polls:
-            self._polls[attribute] = poll(self._dependencies[attribute], self.columns[attribute])
+            self._polls[attribute] = self._poll(attribute, self.tuple_weights)
         return self._polls[attribute]
+
+    @cached_property
+    def tuple_weights(self) -> Floats | None:
+        """What each tuple counts in polls where an attribute names sources of different reliability, (tuples,)."""
+        return source_weights(self.columns, self._dependencies, self._poll)
+
+    def _poll(self, attribute: int, weights: Floats | None) -> Votes:
+        return poll(self._dependencies[attribute], self.columns[attribute], weights, self._reliability)
+
+    @cached_property
+    def _reliability(self) -> Floats:
+        """How far each cell is believed as a determinant: the share of its own value in a first poll about it."""
+        reliability = np.ones((len(self.relation), len(self.columns)))
+        for attribute, column in enumerate(self.columns):
+            votes = poll(self._dependencies[attribute], column)
+            asked = (column.meanings >= 0) & (votes.strength >= _POLLED_STRENGTH)
+            reliability[asked, attribute] = np.maximum(_LEAST_RELIABLE, exact(votes.observed[asked]))
+        return reliability
+
+    def _split(self, cell: Cell, code: int) -> str | None:
+        if cell.attribute not in self._splits:
+            self._splits[cell.attribute] = self._find_splits(cell.attribute)
+        return self._splits[cell.attribute][code]
+
+    def _find_splits(self, attribute: int) -> list[str | None]:
+        """For each distinct value the known value that is left when a value of another attribute is cut off its end."""
+        column = self.columns[attribute]
+        own = column.spellings
+        found: list[str | None] = []
+        for value in column.distinct:
+            words = folded(value[:_READ_CHARACTERS]).split()[: _PHRASE_WORDS + 1]
+            heads = [
+                own[" ".join(words[:end]).rstrip(_PUNCTUATION)]
+                for end in range(len(words) - 1, 0, -1)
+                if " ".join(words[:end]).rstrip(_PUNCTUATION) in own
+                and self._elsewhere.get(" ".join(words[end:]).strip(_PUNCTUATION), attribute) != attribute
+            ]
+            found.append(heads[0] if heads else None)
+        return found
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, int]:
+        """Folded values that repeat in some attribute, with one attribute that holds them."""
+        known: dict[str, int] = {}
+        for attribute in sorted(range(len(self.columns)), key=self._rank.__getitem__):
+            column = self.columns[attribute]
+            for value, count in zip(column.distinct, column.counts.tolist(), strict=True):
+                if count > 1 and len(value) <= 60:
+                    known.setdefault(folded(value), attribute)
+        return known
+
+    @cached_property
+    def _disagreement(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Who contradicts its poll by a dependency that is not weak: (tuples, attributes) contradictions, and the
+        share of them in each tuple (tuples,) and attribute (attributes,), and how much was polled (attributes,)."""
+        shape = (len(self.relation), len(self.columns))
+        against, polled = np.zeros(shape), np.zeros(shape)
+        for attribute, column in enumerate(self.columns):
+            votes = self.poll(attribute)
+            asked = (column.meanings >= 0) & (votes.values[:, 0] != MISSING) & (votes.strength >= _POLLED_STRENGTH)
+            polled[:, attribute] = asked
+            against[:, attribute] = asked & (votes.values[:, 0] != column.meanings)
+        of_tuple = against.sum(1) / np.maximum(1.0, polled.sum(1))
+        of_attribute = against.sum(0) / np.maximum(1.0, polled.sum(0))
+        return against, of_tuple, of_attribute, polled.sum(0) / max(1, shape[0])
 
     @cached_property
     def _tuple_rank(self) -> list[int]:
@@ -231,9 +376,45 @@ class RelationStatistics:
             spread[present] = per_value[codes]
             parts[name] = spread
         parts["is_missing"] = (~present).astype(np.float64)
+        splits = np.array([self._split(Cell(0, attribute), code) is not None for code in range(len(column.distinct))])
+        parts["splits"] = np.append(splits, False)[column.codes].astype(np.float64)
+        parts |= self._disagreement_features(attribute)
+        parts["in_text"] = self._stands_in_text(attribute)
+        parts["text_support_margin"] = self._text_support_margin(attribute)
         count = len(column)
         stacked = [np.broadcast_to(np.asarray(parts[name], dtype=np.float64), (count,)) for name in CELL_FEATURES]
         return np.clip(np.stack(stacked, axis=-1), -_LIMIT, _LIMIT)
+
+    def _disagreement_features(self, attribute: int) -> dict[str, float | Floats]:
+        against, of_tuple, of_attribute, polled = self._disagreement
+        others = np.maximum(1, len(self.columns) - 1)
+        return {
+            "tuple_weight": np.zeros(len(self.relation)) if self.tuple_weights is None else self.tuple_weights - 1.0,
+            "tuple_disagreement": (against.sum(1) - against[:, attribute]) / others,
+            "column_disagreement": float(of_attribute[attribute]),
+            "column_polled_share": float(polled[attribute]),
+        }
+
+    def _text_support_margin(self, attribute: int) -> Floats:
+        """For each contradicted cell, by how much its words stand in the tuple's other cells more than the vote's."""
+        column, votes = self.columns[attribute], self.poll(attribute)
+        top = votes.values[:, 0]
+        margin = np.zeros(len(column))
+        for tuple_id in np.nonzero((top != MISSING) & (column.codes >= 0) & (top != column.meanings))[0].tolist():
+            beside = _words_beside(self.relation.tuples[tuple_id], attribute)
+            observed, voted = column.distinct[column.codes[tuple_id]], column.usual.representatives[top[tuple_id]]
+            margin[tuple_id] = _text_support(observed, beside) - _text_support(voted, beside)
+        return margin
+
+    def _stands_in_text(self, attribute: int) -> Floats:
+        """Whether a known value stands in another cell of the tuple, asked of the missing cells of short columns."""
+        column = self.columns[attribute]
+        found = np.zeros(len(column))
+        missing = np.nonzero(column.codes < 0)[0]
+        if len(column.spellings) <= _MAX_KNOWN and len(missing) < len(column):
+            for tuple_id in missing.tolist():
+                found[tuple_id] = float(bool(self.values_in_text(Cell(tuple_id, attribute), 1)))
+        return found
 
     def _candidate_context(self, cell: Cell) -> _CandidateContext:
         """What all candidates of one cell share."""
@@ -241,13 +422,15 @@ class RelationStatistics:
         row = cell.tuple_id
         shares, supports = votes.shares[row].tolist(), votes.supports[row].tolist()
         voted = {
-            column.distinct[code]: (share, support)
+            column.usual.representatives[code]: (share, support)
             for code, share, support in zip(votes.values[row].tolist(), shares, supports, strict=True)
             if code != MISSING
         }
         code = int(column.codes[row])
         observed = "" if code == MISSING else column.distinct[code]
         similar = column.similar[code] if code != MISSING else []
+        in_text = self.values_in_text(cell) if code == MISSING or is_missing_spelling(observed) else []
+        _, of_tuple, of_attribute, _ = self._disagreement
         others = [value or "" for place, value in enumerate(self.relation.tuples[row]) if place != cell.attribute]
         return _CandidateContext(
             observed,
@@ -256,6 +439,18 @@ class RelationStatistics:
             float(votes.strength[row]),
             similar[0].value if similar else None,
             " \n ".join(sorted(others)).casefold(),
+            None if code == MISSING else column.usual.respelled[code],
+            None if code == MISSING else column.corrections[code],
+            None if code == MISSING else self._split(cell, code),
+            frozenset(in_text),
+            _words_beside(self.relation.tuples[row], cell.attribute),
+            {
+                "column_disagreement": float(of_attribute[cell.attribute]),
+                "tuple_disagreement": float(of_tuple[row]),
+                "tuple_weight": 0.0 if self.tuple_weights is None else float(self.tuple_weights[row]) - 1.0,
+                "column_missing_share": (len(column) - column.present) / max(1, len(column)),
+                **_missing_spellings(column),
+            },
         )
 
     def _candidate_spelling(self, cell: Cell, context: _CandidateContext, value: str) -> dict[str, float]:
@@ -281,8 +476,19 @@ class RelationStatistics:
             "candidate_stands_elsewhere": float(bool(value) and value.casefold() in context.elsewhere),
             "candidate_is_missing": float(not value),
             "candidate_is_missing_spelling": float(is_missing_spelling(value)),
+            "candidate_is_respelled": float(value == context.respelled and value != observed),
+            "candidate_is_split": float(value == context.split),
+            "candidate_differs_in_digits": float(_differs_in_digits(observed, value)),
+            "candidate_text_support": _text_support(value, context.words) - _text_support(observed, context.words),
+            "candidate_in_text": float(value in context.in_text),
+            "candidate_means_the_same": float(column.meaning_of(value) == column.meaning_of(observed)),
+            "candidate_style_share": column.style_share(value),
+            "column_usual_style_share": column.usual.usual_share,
+            **context.shared,
+            **_corrected(context.corrected, value),
             "observed_is_missing": float(not observed),
             "observed_is_missing_spelling": float(is_missing_spelling(observed)),
+            "observed_is_placeholder": float(is_placeholder(observed)),
             "observed_log_count": float(np.log1p(observed_count)),
             "column_is_key": float(column.is_key),
             "column_distinct_ratio": column.distinct_ratio,
@@ -299,6 +505,12 @@ class _CandidateContext:
     strength: float
     most_similar: str | None
     elsewhere: str
+    respelled: str | None
+    corrected: Correction | None
+    split: str | None
+    in_text: frozenset[str]
+    words: frozenset[str]
+    shared: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +552,11 @@ def _column_features(column: Column) -> _ColumnFeatures:
         "pattern_top_share": column.patterns.top_share,
         "shape_top_share": column.shapes.top_share,
         "column_numeric_share": column.numeric_share,
+        "usual_style_share": column.usual.usual_share,
+        **_missing_spellings(column),
     }
+    respelled = column.usual.respelled
+    corrected = column.corrections
     by_value: dict[str, Floats] = {
         "log_count": np.log(np.maximum(counts, 1.0)),
         "is_singleton": (counts == 1).astype(np.float64),
@@ -350,6 +566,13 @@ def _column_features(column: Column) -> _ColumnFeatures:
             [one is not None for one in best], _over(best, lambda one: float(np.log(one.count))) - np.log(counts), 0.0
         ),
         "similar_distance": _similar_distance(column, best),
+        "similar_differs_in_digits": np.array(
+            [
+                one is not None and _differs_in_digits(value, one.value)
+                for value, one in zip(column.distinct, best, strict=True)
+            ],
+            dtype=np.float64,
+        ),
         "folded_log_ratio": np.log(folded_best / counts) + np.log(folded_total / counts),
         "pattern_share": column.patterns.shares,
         "shape_share": column.shapes.shares,
@@ -362,8 +585,64 @@ def _column_features(column: Column) -> _ColumnFeatures:
         "numeric_deviation": column.numeric_deviation,
         "has_odd_blanks": _flags(column, has_odd_blanks),
         "has_mojibake": _flags(column, has_mojibake),
+        "is_placeholder": _flags(column, is_placeholder),
+        "is_respelled": np.array(
+            [new != old for new, old in zip(respelled, column.distinct, strict=True)], dtype=float
+        ),
+        "respelled_similarity": similarities(respelled, column.distinct),
+        "style_share": column.usual.style_shares,
+        "meaning_log_ratio": np.log(column.meaning_counts[column.usual.classes] / counts),
+        "corrected_similarity": np.array([0.0 if one is None else one.similarity for one in corrected]),
+        "corrected_log_ratio": np.array([0.0 if one is None else one.log_ratio for one in corrected]),
+        "corrected_log_count": np.log1p(
+            np.array([0.0 if one is None else column.count(one.value) for one in corrected], dtype=np.float64)
+        ),
     }
     return _ColumnFeatures(shared, by_value)
+
+
+def _missing_spellings(column: Column) -> dict[str, float]:
+    """How much of a column spells a missing value, and how much of the rest are numbers."""
+    spelled = int(column.counts[[is_missing_spelling(value) for value in column.distinct]].sum())
+    numeric = int(
+        column.counts[
+            [
+                not np.isnan(number) and not is_missing_spelling(value)
+                for value, number in zip(column.distinct, column.numbers, strict=True)
+            ]
+        ].sum()
+    )
+    return {
+        "column_missing_spelling_share": spelled / max(1, len(column)),
+        "column_present_numeric_share": numeric / max(1, column.present - spelled),
+    }
+
+
+def _corrected(correction: Correction | None, value: str) -> dict[str, float]:
+    """What the correction of misspelled words says of a candidate."""
+    proposed = correction is not None and correction.value == value
+    return {
+        "candidate_is_corrected": float(proposed),
+        "candidate_corrected_similarity": correction.similarity if proposed and correction is not None else 0.0,
+        "candidate_corrected_log_ratio": correction.log_ratio if proposed and correction is not None else 0.0,
+    }
+
+
+def _differs_in_digits(left: str, right: str) -> bool:
+    """Whether two values are the same text around other digits: `68%` and `98%`, `room 9` and `room 12`."""
+    return left != right and _DIGITS.sub("0", left[:256]) == _DIGITS.sub("0", right[:256])
+
+
+def _words_beside(values: Sequence[str | None], attribute: int) -> frozenset[str]:
+    """Words of the tuple's other cells, folded; short cells only."""
+    texts = (value for place, value in enumerate(values) if place != attribute and value and len(value) <= 200)
+    return frozenset(word for text in texts for word in _WORDS.findall(text.casefold()))
+
+
+def _text_support(value: str, words: frozenset[str]) -> float:
+    """Share of a value's words that stand among `words`."""
+    own = _WORDS.findall(value[:200].casefold())
+    return sum(word in words for word in own) / len(own) if own else 0.0
 
 
 def _phrases(text: str) -> Iterator[str]:
@@ -396,8 +675,8 @@ def _flags(column: Column, test: Callable[[str], bool]) -> Floats:
 def _vote_features(column: Column, votes: Votes) -> dict[str, Floats]:
     """Features of every cell of a column from the votes of agreeing tuples, each (tuples,)."""
     top = votes.values[:, 0]
-    differs = (top != MISSING) & (top != column.codes)
-    same, equal = _top_similarity(column, top, differs)
+    differs = (top != MISSING) & (top != column.meanings)
+    same, equal, digits = _top_similarity(column, top, differs)
     return {
         "vote_observed_share": votes.observed,
         "vote_top_share": votes.shares[:, 0],
@@ -409,24 +688,27 @@ def _vote_features(column: Column, votes: Votes) -> dict[str, Floats]:
         "voters": np.log1p(votes.voters.astype(np.float64)),
         "vote_top_similarity": same,
         "vote_top_is_folded_equal": equal,
+        "vote_top_differs_in_digits": digits,
     }
 
 
-def _top_similarity(column: Column, top: Ints, differs: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Similarity of observed and most voted value, and whether only case and blanks differ; 1 and 0 where equal."""
-    same, equal = np.zeros(len(column)), np.zeros(len(column))
+def _top_similarity(column: Column, top: Ints, differs: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Similarity of observed and most voted value (1 where equal); whether case and blanks alone differ, or digits."""
+    same, equal, digits = np.zeros(len(column)), np.zeros(len(column)), np.zeros(len(column))
     same[(top != MISSING) & ~differs] = 1.0
     asked = differs & (column.codes >= 0)
     if not asked.any():
-        return same, equal
-    width = len(column.distinct)
+        return same, equal, digits
+    width = len(column.usual.representatives)
     keys, inverse = np.unique(column.codes[asked].astype(np.int64) * width + top[asked], return_inverse=True)
     left = [column.distinct[key // width] for key in keys.tolist()]
-    right = [column.distinct[key % width] for key in keys.tolist()]
+    right = [column.usual.representatives[key % width] for key in keys.tolist()]
     same[asked] = similarities(left, right)[inverse]
     pairs = zip(left, right, strict=True)
     equal[asked] = np.array([folded(one) == folded(other) for one, other in pairs], dtype=np.float64)[inverse]
-    return same, equal
+    pairs = zip(left, right, strict=True)
+    digits[asked] = np.array([_differs_in_digits(one, other) for one, other in pairs], dtype=np.float64)[inverse]
+    return same, equal, digits
 
 
 def _candidate_votes(context: _CandidateContext, value: str) -> dict[str, float]:

@@ -12,6 +12,7 @@ from model.corruption import (
     MASK,
     MISSING_SPELLINGS,
     OPERATORS,
+    SOURCE_NAMES,
     TUPLE_OPERATORS,
     ColumnView,
     CorruptedRelation,
@@ -427,7 +428,8 @@ def test_kinds_mark_exactly_the_cells_that_changed(relation: Relation, seed: int
         max_error_rate=1.0, run_rate=0.3, drift_rate=0.9, conflict_rate=0.6, max_operators=28,
     )  # fmt: skip
     corrupted = corrupt_relation(relation, random.Random(seed), heavy if extreme else CorruptionConfig())
-    assert corrupted.dirty.attributes == relation.attributes
+    added = [name for name in corrupted.dirty.attributes if name in SOURCE_NAMES]
+    assert len(corrupted.dirty.attributes) == len(relation.attributes) + bool(added)
     assert_kinds_mark_exactly_what_changed(corrupted)
 
 
@@ -484,10 +486,10 @@ def test_clean_tables_occur_at_the_configured_rate() -> None:
 def test_the_error_rate_is_the_configured_one() -> None:
     config = only(
         "keyboard_typo", "missing", min_error_rate=0.05, typical_min_error_rate=0.05, typical_max_error_rate=0.05,
-        max_error_rate=0.05,
+        max_error_rate=0.05, placeholder_rate=0,
     )  # fmt: skip
     shares = [share_of(corrupt_relation(contacts(100), random.Random(seed), config)) for seed in range(100)]
-    assert 0.035 < sum(shares) / len(shares) < 0.055
+    assert 0.035 < sum(shares) / len(shares) < 0.055  # placeholders come on top
     assert max(shares) < 0.1
 
 
@@ -576,7 +578,7 @@ def test_missing_values_are_written_as_the_table_writes_them() -> None:
 
 
 def test_conflicting_sources_repeat_entities_and_disagree() -> None:
-    config = only("time_slip", "missing", conflict_rate=1.0, min_sources=4, max_sources=12)
+    config = only("time_slip", "missing", conflict_rate=1.0, named_source_rate=0, min_sources=4, max_sources=12)
     disagreements = 0
     for seed in range(20):
         corrupted = corrupt_relation(contacts(60), random.Random(seed), config)
@@ -590,8 +592,39 @@ def test_conflicting_sources_repeat_entities_and_disagree() -> None:
     assert disagreements > 4
 
 
+def test_sources_that_are_named_are_told_by_an_attribute_without_errors_of_disagreement() -> None:
+    config = only("time_slip", conflict_rate=1.0, named_source_rate=1, min_sources=4, max_sources=6, max_conflict=0.9)
+    unequal = 0
+    for seed in range(20):
+        corrupted = corrupt_relation(contacts(60), random.Random(seed), config)
+        (place,) = (n for n, name in enumerate(corrupted.dirty.attributes) if name in SOURCE_NAMES)
+        sources = corrupted.clean.column(place)
+        assert 2 <= len(set(sources)) <= 6 and all(sources)
+        assert corrupted.dirty.column(place) == sources
+        told = zip(sources, corrupted.kinds, strict=True)
+        wrong = Counter(source or "" for source, kinds in told for kind in kinds if kind)
+        if wrong.total() > 20:
+            unequal += max(wrong.values()) >= 2 * min(wrong[source or ""] for source in set(sources))
+    assert unequal > 4
+
+
+def test_placeholders_stand_for_all_that_was_missing() -> None:
+    rows = [[f"k{row}", "" if row % 3 else str(row), "" if row % 5 else str(row)] for row in range(30)]
+    config = only("missing", placeholder_rate=1, min_error_rate=1e-9, typical_min_error_rate=1e-9,
+                  typical_max_error_rate=1e-9, max_error_rate=1e-9, drift_rate=0)  # fmt: skip
+    written = set()
+    for seed in range(20):
+        corrupted = corrupt_relation(Relation.of("kab", rows), random.Random(seed), config)
+        for attribute in (1, 2):
+            told = {value for row, value in enumerate(corrupted.dirty.column(attribute)) if not rows[row][attribute]}
+            assert len(told) == 1
+            written |= told
+        assert list(corrupted.clean.column(1)) == [row[1] for row in rows]
+    assert "" in written and len(written & set(MISSING_SPELLINGS)) > 5
+
+
 def test_a_running_number_counts_conflicting_copies() -> None:
-    config = only("missing", conflict_rate=1.0)
+    config = only("missing", conflict_rate=1.0, named_source_rate=0)
     numbered = 0
     for seed in range(20):
         column = corrupt_relation(contacts(40), random.Random(seed), config).clean.column(0)

@@ -81,9 +81,37 @@ def test_supporters_are_the_agreeing_tuples_and_what_they_agree_on() -> None:
     zip_code, street, city = columns("aaabbb", "xyxyxy", "ppqrrr")
     rules = [FunctionalDependency((0,), 2), FunctionalDependency((1,), 2)]
     dependencies = find_dependencies([zip_code, street, city], [0, 1, 2], rules)[2]
-    assert supporters(dependencies, city, 2, "p") == ([0, 1], [0, 1])
-    assert supporters(dependencies, city, 3, "r") == ([0, 1], [4, 5])
-    assert supporters(dependencies, city, 0, "nowhere") == ([], [])
+    meaning = {value: city.meaning_of(value) for value in "pqr"}
+    assert supporters(dependencies, city, 2, meaning["p"]) == ([0, 1], [0, 1])
+    assert supporters(dependencies, city, 3, meaning["r"]) == ([0, 1], [4, 5])
+    assert supporters(dependencies, city, 0, len(meaning)) == ([], [])
+
+
+def test_spellings_of_one_value_vote_together() -> None:
+    key, city = Column(list("aaaaaa")), Column(["Ames", "AMES", "ames ", "Bonn", "Bonn", "Oslo"])
+    votes = poll(find_dependencies([key, city], [0, 1], [FunctionalDependency((0,), 1)])[1], city)
+    assert city.usual.representatives[votes.values[5, 0]] == "Ames"
+    assert votes.supports[5, :2].tolist() == [3.0, 2.0]
+
+
+def test_tuples_that_share_an_unreliable_value_count_little() -> None:
+    wrong, key, city = columns("xxxyyy", "abcabc", "pppqqq")
+    rules = [FunctionalDependency((0,), 2), FunctionalDependency((1,), 2)]
+    dependencies = find_dependencies([wrong, key, city], [0, 1, 2], rules)[2]
+    reliability = np.ones((6, 3))
+    reliability[:, 0] = 0.1
+    believed, doubted = poll(dependencies, city), poll(dependencies, city, None, reliability)
+    p, q = city.meaning_of("p"), city.meaning_of("q")
+    assert believed.values[0, 0] == p and doubted.values[0, 0] == q
+
+
+def test_a_tuple_counts_what_it_is_given() -> None:
+    key, city = columns("aaaa", "pqqp")
+    dependencies = find_dependencies([key, city], [0, 1], [FunctionalDependency((0,), 1)])[1]
+    votes = poll(dependencies, city, np.array([1.0, 0.25, 0.25, 1.0]))
+    assert votes.values[0, 0] == city.meaning_of("p")
+    assert votes.supports[0, :2].tolist() == [1.0, 0.5]
+    assert abs(votes.shares[0, 0] - 1.0 / 1.5) < 1e-5
 
 
 def test_polls_of_nobody_are_zero() -> None:

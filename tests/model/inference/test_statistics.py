@@ -41,7 +41,7 @@ def test_agreeing_tuples_vote_for_the_value_that_a_dependency_demands() -> None:
     holders = [row for row, values in enumerate(table) if values[0] == "01001" and row != 7]
     # State votes too, but a weak dependency weighs little against the zip.
     assert best.value == "Agawam"
-    assert best.share > 0.9
+    assert best.share > 0.85
     assert best.determinants[0] == 0
     assert len(best.tuple_ids) == 5 and set(best.tuple_ids) <= set(holders)
     assert feature(statistics, Cell(7, 1), "vote_contradicts") == 1.0
