@@ -106,7 +106,7 @@ def test_the_models_own_answers_are_what_is_scored(
 def test_kinds_of_error_are_counted_apart() -> None:
     one = small_set()
     flagged = {Cell(0, 1): "1", Cell(3, 0): None, Cell(1, 0): "q"}
-    other = {Cell(2, 1): "2"}
+    other = {Cell(2, 1): "2", Cell(0, 1): "9"}
     systems = {"it": lambda _: Judgement(flagged, 2.0), "vote": lambda _: Judgement(other, 1.0)}
     _, table = measure_cleaning(one, systems, Resampling())
     assert table.title == "small by kind of error, it"
@@ -119,7 +119,7 @@ def test_kinds_of_error_are_counted_apart() -> None:
             "repair R": 1.0,
             "repair F1": 1.0,
             vote: 0.0,
-        },  # an x
+        },
         "format changed (1)": {"detection R": 1.0, "repair R": 0.0, "repair F1": 0.0, vote: 0.0},  # not repaired
         "other (1)": {"detection R": 0.0, "repair R": 0.0, "repair F1": 0.0, vote: 1.0},
     }

@@ -19,6 +19,7 @@ from model.evaluation.error_kinds import ErrorKind, error_kind
         ("1200", "1300", ErrorKind.TYPO),
         ("birmxngham", "birmingham", ErrorKind.TYPO),
         ("brimingham", "birmingham", ErrorKind.TYPO),
+        ("birmxxxham", "birmingham", ErrorKind.OTHER),
         ("Oslo", "Bonn", ErrorKind.OTHER),
         ("--", "---", ErrorKind.TYPO),
         ("12 oz", "12 OUNCE", ErrorKind.OTHER),

@@ -14,6 +14,7 @@ from model.evaluation.imputation import (
     measure_imputation,
     read_imputation_set,
 )
+from model.inference.batching import run_task
 from model.tuples import Cell
 
 
@@ -57,7 +58,9 @@ def test_answers_of_many_relations_are_those_of_each_with_a_confidence(
     parts = [(one.relation, one.cells[:2]), (one.relation, one.cells[2:])]
     answers = answer_all(imputer, parts, progress=lambda done, total: told.append((done, total)))
     assert answers.values == [value for relation, cells in parts for value in imputer(relation, cells)]
-    assert answers.confidences is not None and all(0 < confidence <= 1 for confidence in answers.confidences)
+    result = run_task(checkpoint, imputer.task(*parts[0]))
+    assert answers.confidences is not None and len(answers.confidences) == 5
+    assert answers.confidences[:2] == [one.confidence for one in result.completions]
     assert told == [(1, 2), (2, 2)]
     assert answer_all(lambda relation, cells: ["a"] * len(cells), parts).confidences is None
 
