@@ -99,8 +99,8 @@ class Evidence:
     """Why an answer was given.
 
     Attributes:
-        source: what decided: `model`, `dependency`, `row_text`, `similar_row`, `similar_value`, `context`, `rule` or
-            `example`.
+        source: what decided: `model`, `dependency`, `row_text`, `prediction`, `similar_row`, `similar_value`,
+            `context`, `rule` or `example`.
         tuple_ids: tuples of the same relation that support the answer, at most five.
         detail: one sentence for a person; never needed by a program.
     """

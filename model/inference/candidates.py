@@ -17,8 +17,8 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.inference.batching import AnswerCall, ModelTask, Progress
+from model.inference.filling import EVIDENCE_FEATURES, CellEvidence, FillEvidence
 from model.inference.generation import MAX_QUERIES, AnswerQuery, ScoredValue
-from model.inference.neighbours import NeighbourVote
 from model.inference.reading import Reader
 from model.inference.statistics import CANDIDATE_FEATURES, RelationStatistics, Vote
 from model.serialization import Mask
@@ -65,8 +65,10 @@ FILL_FEATURES = (
     "neighbour_similarity",
     "in_text",
     "is_longest_in_text",
+    *EVIDENCE_FEATURES,
 )
-"""Features of a value that could fill a cell: those of a repair, and what resembling rows and the row's text say."""
+"""Features of a value that could fill a cell: those of a repair, and what resembling rows, the row's text and what the
+table itself teaches say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class CandidateSet:
     votes: tuple[Vote, ...]
     similar: frozenset[str]
     in_text: tuple[str, ...]
-    neighbours: tuple[NeighbourVote, ...]
+    evidence: CellEvidence
     context: dict[str, tuple[int, ...]]
     respelled: str | None = None
     corrected: str | None = None
@@ -113,7 +115,7 @@ class CandidateFinder:
         self.statistics = statistics
         self.encoder_tokens = 0
         self.decoder_tokens = 0
-        self._neighbours: dict[Cell, list[NeighbourVote]] = {}
+        self._evidence: dict[Cell, CellEvidence] = {}
 
     def find(
         self, asked: Sequence[AskedCell], progress: Progress | None = None, stage: str = "repair"
@@ -135,14 +137,15 @@ class CandidateFinder:
         return [found[number] for number in range(len(asked))]
 
     def _look_around(self, asked: Sequence[AskedCell]) -> None:
-        """Find the neighbours of all cells to fill, attribute by attribute."""
+        """Find what the table says of all cells to fill, attribute by attribute."""
         cells = sorted({(one.cell.attribute, one.cell.tuple_id) for one in asked if one.task == "fill"})
-        if self.statistics is None:
+        if self.statistics is None or not cells:
             return
+        sources = FillEvidence(self.statistics.columns, self.statistics.neighbours)
         for attribute, group in groupby(cells, key=itemgetter(0)):
             tuple_ids = [tuple_id for _, tuple_id in group]
-            votes = self.statistics.neighbours.votes(attribute, tuple_ids)
-            self._neighbours |= {Cell(row, attribute): one for row, one in zip(tuple_ids, votes, strict=True)}
+            found = sources.look(attribute, tuple_ids)
+            self._evidence |= {Cell(row, attribute): one for row, one in zip(tuple_ids, found, strict=True)}
 
     def _calls(self, asked: Sequence[AskedCell]) -> Iterable[tuple[AnswerCall, list[int]]]:
         """Calls of at most `MAX_QUERIES` cells of one tuple and one group, with the cells' numbers."""
@@ -166,7 +169,7 @@ class CandidateFinder:
             values += self.statistics.proposals(asked.cell)
             if asked.task == "fill":
                 values += self.statistics.values_in_text(asked.cell)
-                values += [vote.value for vote in self._neighbours[asked.cell]]
+                values += self._evidence[asked.cell].values
         if asked.task == "repair":
             values.append(self.reader.relation.value(asked.cell) or "")
         known = dict.fromkeys(value for value in values if value.startswith(asked.prefix))
@@ -198,13 +201,14 @@ class CandidateFinder:
         votes: tuple[Vote, ...] = ()
         similar: frozenset[str] = frozenset()
         in_text: tuple[str, ...] = ()
-        neighbours = tuple(self._neighbours.get(asked.cell, ()))
+        evidence = self._evidence.get(asked.cell, CellEvidence())
         if self.statistics is not None:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
             in_text = tuple(self.statistics.values_in_text(asked.cell)) if asked.task == "fill" else ()
-            features[:, len(REPAIR_FEATURES) + len(_INDIRECT) :] = _fill_features(values, neighbours, in_text)
-            statistics = np.stack([self.statistics.candidate_features(asked.cell, value) for value in values])
+            features[:, len(REPAIR_FEATURES) + len(_INDIRECT) :] = _fill_features(values, evidence, in_text)
+            of_values = [self.statistics.candidate_features(asked.cell, value) for value in values]
+            statistics = np.array(of_values, dtype=np.float32).reshape(-1, len(CANDIDATE_FEATURES))
             features[:, len(MODEL_FEATURES) + 1] = self._judge(asked, statistics)
             features[:, len(MODEL_FEATURES) + 2 : len(REPAIR_FEATURES)] = statistics[:, _places(_DIRECT)]
             features[:, len(REPAIR_FEATURES) : len(REPAIR_FEATURES) + len(_INDIRECT)] = statistics[
@@ -214,7 +218,7 @@ class CandidateFinder:
         respelled, corrected = (None, None) if self.statistics is None else self.statistics.spellings(asked.cell)
         context = self._context_values(asked.cell)
         return CandidateSet(
-            asked, values, written, features, votes, similar, in_text, neighbours, context, respelled, corrected
+            asked, values, written, features, votes, similar, in_text, evidence, context, respelled, corrected
         )
 
 
@@ -222,15 +226,15 @@ def _places(names: Sequence[str]) -> list[int]:
     return [CANDIDATE_FEATURES.index(name) for name in names]
 
 
-def _fill_features(values: Sequence[str], neighbours: Sequence[NeighbourVote], in_text: Sequence[str]) -> np.ndarray:
-    """(values, 5): what resembling rows and the row's own text say of each value."""
-    votes = {vote.value: vote for vote in neighbours}
+def _fill_features(values: Sequence[str], evidence: CellEvidence, in_text: Sequence[str]) -> np.ndarray:
+    """(values, 5 + evidence features): what resembling rows, the row's own text and the table say of each value."""
+    votes = {vote.value: vote for vote in evidence.neighbours}
     rows = []
     for value in values:
         vote = votes.get(value)
         around = (vote.share, float(vote.is_nearest), vote.similarity) if vote is not None else (0.0, 0.0, 0.0)
-        rows.append((*around, float(value in in_text), float(value in in_text[:1])))
-    return np.array(rows, dtype=np.float32).reshape(-1, 5)
+        rows.append((*around, float(value in in_text), float(value in in_text[:1]), *evidence.features(value)))
+    return np.array(rows, dtype=np.float32).reshape(-1, 5 + len(EVIDENCE_FEATURES))
 
 
 def _order(asked: AskedCell) -> tuple[int, int, str, str]:

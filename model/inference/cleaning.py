@@ -293,7 +293,15 @@ def explain(
         return Evidence("spelling", (), "a misspelled word replaced by a frequent word of the column")
     if value in found.in_text:
         return Evidence("row_text", (), "a value of this column that stands in another cell of the row")
-    for near in found.neighbours:
+    if found.evidence.is_mentioned(value):
+        return Evidence(
+            "row_text", (), "stands in another cell of the row, where values of this column are used to stand"
+        )
+    if found.evidence.is_predicted(value):
+        return Evidence(
+            "prediction", tuple_ids, "what the other cells of the row say, as learned from the rows of this table"
+        )
+    for near in found.evidence.neighbours:
         if near.value == value:
             rows = tuple(canonical.tuple_ids[tuple_id] for tuple_id in near.tuple_ids)
             return Evidence("similar_row", rows, "the rows that resemble this one most hold this value")

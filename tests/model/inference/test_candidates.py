@@ -131,6 +131,21 @@ def test_a_cell_to_fill_is_masked_and_one_to_repair_is_read(finder: CandidateFin
     assert len(set(call.queries[1].candidates)) == len(call.queries[1].candidates)
 
 
+def test_what_the_table_teaches_of_a_missing_cell_is_among_the_candidates(
+    finder: CandidateFinder, relation: Relation
+) -> None:
+    first, second = [t for t, row in enumerate(relation.tuples) if row[0] and row[5]][:2]
+    fill, repair = find(finder, [AskedCell(Cell(first, 0), "fill"), AskedCell(Cell(second, 0))])
+    assert fill.evidence.predicted
+    assert set(fill.evidence.values) <= set(fill.values)
+    probabilities = feature(fill, "prediction_probability")
+    for one in fill.evidence.predicted:
+        assert probabilities[one.value] == pytest.approx(one.probability)
+    assert feature(fill, "prediction_is_top")[fill.evidence.predicted[0].value] == 1.0
+    assert len(set(feature(fill, "prediction_reliability").values())) == 1
+    assert not any(feature(repair, "prediction_reliability").values())
+
+
 def test_a_prefix_holds_for_every_candidate(finder: CandidateFinder, relation: Relation) -> None:
     tuple_id = next(t for t, row in enumerate(relation.tuples) if row[5] == "94107")
     (found,) = find(finder, [AskedCell(Cell(tuple_id, 0), "fill", prefix="San", extra=("Santa Fe", "Boston"))])

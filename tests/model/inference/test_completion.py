@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from model.calibration import Calibration
+from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, OptionError
 from model.inference.batching import TaskPool, run_task
+from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES
 from model.inference.cleaning import clean
 from model.inference.completion import MAX_PREFIX_CHARACTERS, complete
 from model.tuples import (
@@ -28,6 +29,7 @@ from model.tuples import (
 
 ID, NAME, ZIP, CITY, STATE, PHONE = range(6)
 MakeCalibration = Callable[..., Calibration]
+MakeCalibrator = Callable[..., Calibrator]
 
 
 @pytest.fixture(scope="module")
@@ -261,6 +263,25 @@ def test_an_option_that_does_not_fit_is_refused_before_anything_runs(
 def test_a_checkpoint_without_calibrators_is_refused(bare_checkpoint: Checkpoint, gaps: Relation) -> None:
     with pytest.raises(CheckpointError, match="calibrated"):
         run(bare_checkpoint, gaps)
+
+
+def test_what_the_table_teaches_is_the_evidence_where_no_single_row_is(
+    bare_checkpoint: Checkpoint, make_calibrator: MakeCalibrator
+) -> None:
+    """Phones tell the city, but none is held twice, and makers stand in the name of what they made."""
+    calibrator = make_calibrator(FILL_FEATURES, {"support": 20.0}, -10.0)
+    never = make_calibrator(MODEL_FEATURES, {}, -10.0)
+    by_table = replace(bare_checkpoint, calibration=Calibration({"fill": calibrator, "fill_alone": never}))
+    areas = {"310/": "los angeles", "212-": "new york", "404/": "atlanta"}
+    phones: list[tuple[str, str | None]] = [
+        (f"{area}{number * 7919 % 9000 + 1000}", city) for number in range(20) for area, city in areas.items()
+    ]
+    (one,) = run(by_table, Relation.of(["phone", "city"], [*phones, ("212-9999", None)])).completions
+    assert (one.value, one.evidence.source) == ("new york", "prediction")
+    names = [(f"{maker} item {number}", maker) for number in range(20) for maker in (f"Ab{number}", "Canon", "Sony")]
+    rows: list[tuple[str, str | None]] = [*names, ("Zenith item 77", None)]
+    (one,) = run(by_table, Relation.of(["name", "maker"], rows)).completions
+    assert (one.value, one.evidence.source) == ("Zenith", "row_text")
 
 
 # ------------------------------------------------------------------------------------------- odd input
