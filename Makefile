@@ -2,7 +2,7 @@
 #
 #   make serve                    the service on 127.0.0.1:8000
 #   make check test               what CI runs
-#   make train CORPUS=DIR         pretrain and calibrate in runs/default; started again, it goes on where it stopped
+#   make train CORPUS=DIR         pretrain, train the judges and calibrate in runs/default; started again, it goes on where it stopped
 #   make evaluate BENCH=DIR       the model beside baselines without learning
 #   make benchmark TABLE=FILE     start-up time, rows per second and memory of the service
 #   make lock                     resolve requirements.lock anew
@@ -74,6 +74,7 @@ format: $(DEV)
 
 train: given-CORPUS $(RUNTIME)
 	$(VENV)/bin/rpt pretrain --corpus $(CORPUS) --run $(RUN) --output $(RUN)/checkpoint --steps $(STEPS)
+	$(VENV)/bin/python -m model.finetuning.evidence --corpus $(CORPUS) --checkpoint $(RUN)/checkpoint
 	$(VENV)/bin/python -m model.finetuning.calibration --corpus $(CORPUS) --checkpoint $(RUN)/checkpoint
 
 evaluate: given-BENCH $(RUNTIME)

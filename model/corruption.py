@@ -431,6 +431,11 @@ MISSING_SPELLINGS: Final = (
     "N/A", "n/a", "NA", "null", "NULL", "-", "--", "?", "unknown", "Unknown", "none", "None", "missing",
     "not available", "#N/A", "nan", "NaN", "n.a.", "TBD", ".", "x", "(blank)",
 )  # fmt: skip
+PLACEHOLDERS: Final = (
+    "N/A", "n/a", "NA", "null", "NULL", "-", "--", "?", "#N/A", "nan", "NaN", "n.a.", "not available",
+)  # fmt: skip
+"""Those that stand for nothing else; a word such as "none" or "unknown" may be a value where it is frequent."""
+
 MISSING_NUMBERS: Final = ("999", "0000", "-1", "9999", "99", "-999", "0")
 _SPELLINGS = frozenset(spelling.lower() for spelling in MISSING_SPELLINGS)
 _NUMBER = re.compile(
@@ -1109,7 +1114,7 @@ def _drift(window: _Window, weights: Mapping[str, float], rng: random.Random, co
 
 def _write_placeholders(window: _Window, rng: random.Random) -> None:
     """An export that writes every missing value of some columns, or of all, as one and the same placeholder."""
-    placeholder = rng.choice(MISSING_SPELLINGS)
+    placeholder = rng.choice(PLACEHOLDERS)
     everywhere = rng.random() < 0.6
     for attribute in range(len(window.columns)):
         if everywhere or rng.random() < 0.4:

@@ -72,7 +72,9 @@ def fit_judge(
     names: Sequence[str],
     features: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
+    weights: Floats | None = None,
     *,
+    directions: Mapping[str, int] | None = None,
     trees: int = 250,
     seed: int = 0,
 ) -> Judge:
@@ -81,6 +83,9 @@ def fit_judge(
     Args:
         features: float32 (n, len(names)).
         labels: 0 or 1, (n,).
+        weights: how much each row counts, (n,).
+        directions: 1 where a larger feature can only speak for the positive class, -1 where only against it: tables
+            unlike the training tables are then judged by what the features mean.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -89,11 +94,12 @@ def fit_judge(
         learning_rate=0.08,
         max_leaf_nodes=24,
         max_depth=9,
-        min_samples_leaf=60,
-        l2_regularization=5.0,
+        min_samples_leaf=100,
+        l2_regularization=10.0,
+        monotonic_cst=[(directions or {}).get(name, 0) for name in names],
         early_stopping=False,
         random_state=seed,
-    ).fit(features.astype(np.float32), labels)
+    ).fit(features.astype(np.float32), labels, weights)
     forest = [stage[0].nodes for stage in fitted._predictors]  # scikit-learn has no public way to read the trees
     starts = np.cumsum([0, *(len(nodes) for nodes in forest)])
     parts: dict[str, list[np.ndarray]] = {name: [] for name in _ARRAYS[:-1]}

@@ -40,9 +40,58 @@ _JUDGED_TUPLES = 48
 _ASK_PROBABILITY = 0.3
 _ASKED_WRONG = 0.5
 _NUMERIC_SHARE = 0.8
+_TOLD_SHARE = 0.6
+_TOLD_STRENGTH = 0.3
+_GAP_WEIGHT = 0.25
+
+CELL_DIRECTIONS = {
+    "vote_observed_share": -1,
+    "vote_margin": 1,
+    "vote_contradicts": 1,
+    "log_count": -1,
+    "share_of_top": -1,
+    "pattern_share": -1,
+    "shape_share": -1,
+    "style_share": -1,
+    "is_respelled": 1,
+    "meaning_log_ratio": 1,
+    "similar_log_ratio": 1,
+    "similar_differs_in_digits": -1,
+    "vote_top_differs_in_digits": -1,
+    "corrected_similarity": 1,
+    "corrected_log_ratio": 1,
+    "rarest_bigram": -1,
+    "mean_bigram": -1,
+    "has_odd_blanks": 1,
+    "has_mojibake": 1,
+    "is_placeholder": 1,
+    "is_missing_spelling": 1,
+    "text_support_margin": -1,
+    "tuple_weight": -1,
+    "tuple_disagreement": 1,
+    "splits": 1,
+    "in_text": 1,
+}
+"""Which way a statistic of a cell can speak: 1 for an error, -1 against one; where it is not plain, the data decide."""
+
+CANDIDATE_DIRECTIONS = {
+    "error_logit": 1,
+    "candidate_vote_share": 1,
+    "candidate_vote_is_top": 1,
+    "candidate_vote_support": 1,
+    "candidate_vote_gain": 1,
+    "candidate_is_respelled": 1,
+    "candidate_is_corrected": 1,
+    "candidate_is_split": 1,
+    "candidate_in_text": 1,
+    "candidate_text_support": 1,
+    "candidate_stands_elsewhere": 1,
+    "observed_vote_share": -1,
+}
+"""The same of a candidate: 1 for it being the truth."""
 
 
-CORRUPTION = CorruptionConfig(placeholder_rate=0.2, drift_rate=0.4, conflict_rate=0.35)
+CORRUPTION = CorruptionConfig(placeholder_rate=0.2, drift_rate=0.4, conflict_rate=0.45, named_source_rate=0.7)
 """More of the errors that only a whole column or several sources show, which is what these statistics are for."""
 
 
@@ -107,13 +156,21 @@ _TABLES: list[list[CorpusTable]] = []
 """Set before worker processes fork, so that they share the tables."""
 
 
-def observe_cells(seed: str) -> tuple[np.ndarray, np.ndarray]:
-    """Features float32 (cells, features) and labels of the judged cells of one window."""
+def observe_cells(seed: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features float32 (cells, features), labels and weights of the judged cells of one window."""
     window = draw_window(_TABLES, seed)
     features = window.statistics.cell_features()
     cells = [(row, a) for row in window.judged for a in range(features.shape[1]) if window.is_known(row, a)]
     rows, attributes = np.array(cells, dtype=np.int64).reshape(-1, 2).T
-    return features[rows, attributes], np.array([window.wrong(*cell) for cell in cells], dtype=np.int64)
+    found, labels = features[rows, attributes], np.array([window.wrong(*cell) for cell in cells], dtype=np.int64)
+    return found, labels, np.where(_is_fillable_gap(found) & (labels == 0), _GAP_WEIGHT, 1.0)
+
+
+def _is_fillable_gap(features: np.ndarray) -> np.ndarray:
+    """Which cells are missing though agreeing tuples tell the value: nobody knows whether their publisher erred."""
+    named = {name: features[:, CELL_FEATURES.index(name)] for name in ("is_missing", "vote_top_share", "vote_strength")}
+    told = (named["vote_top_share"] >= _TOLD_SHARE) & (named["vote_strength"] >= _TOLD_STRENGTH)
+    return (named["is_missing"] > 0) & told
 
 
 def observe_candidates(seed: str, detection: Judge) -> tuple[np.ndarray, np.ndarray]:
@@ -156,15 +213,15 @@ def train(tables: Sequence[CorpusTable], windows: int, seed: int, workers: int) 
     seeds = [f"evidence:{seed}:{number}" for number in range(windows)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
         cells = list(pool.map(observe_cells, seeds, chunksize=16))
-        features, labels = (np.concatenate(parts) for parts in zip(*cells, strict=True))
+        features, labels, weights = (np.concatenate(parts) for parts in zip(*cells, strict=True))
         logger.info("%d cells of %d windows after %.0f s", len(labels), windows, time.monotonic() - began)
-        detection = fit_judge(CELL_FEATURES, features, labels, seed=seed)
+        detection = fit_judge(CELL_FEATURES, features, labels, weights, directions=CELL_DIRECTIONS, seed=seed)
         logger.info("fitted the judge of cells after %.0f s", time.monotonic() - began)
         seeds = [f"evidence:{seed}:{windows + number}" for number in range(windows)]
         candidates = list(pool.map(partial(observe_candidates, detection=detection), seeds, chunksize=16))
     features, labels = (np.concatenate(parts) for parts in zip(*candidates, strict=True))
     logger.info("%d candidates after %.0f s", len(labels), time.monotonic() - began)
-    repair = fit_judge(REPAIR_JUDGE_FEATURES, features, labels, seed=seed)
+    repair = fit_judge(REPAIR_JUDGE_FEATURES, features, labels, directions=CANDIDATE_DIRECTIONS, seed=seed)
     logger.info("fitted the judge of repairs after %.0f s", time.monotonic() - began)
     return {"detection": detection, "repair": repair}
 

@@ -45,6 +45,8 @@ REPAIR_JUDGE_FEATURES = ("error_logit", *CANDIDATE_FEATURES)
 
 _DIRECT = (
     "candidate_vote_share",
+    "candidate_vote_is_top",
+    "candidate_distance",
     "candidate_in_column",
     "candidate_is_missing",
     "candidate_is_respelled",

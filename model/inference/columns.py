@@ -29,7 +29,7 @@ MISSING = -1
 """The code of a missing value."""
 
 MISSING_SPELLINGS = frozenset(
-    "n/a na n.a. #n/a nan null (null) none nil - -- --- ? ?? unknown unk unspecified undefined missing empty blank "
+    "n/a na n.a. #n/a nan null (null) none nil - -- --- ? ?? unknown unk unspecified undefined missing "
     "tbd tba tbc x xx xxx 999 9999 99999 -999 -9999 -1 0000 00000 0000-00-00 1900-01-01 9999-12-31".split()
 ) | {"not available", "not applicable", "not known", "no data", "no value"}
 """Spellings of a missing value, in lower case; a column may use some of them as honest values."""

@@ -8,7 +8,7 @@ rounded to multiples of 2**-20, so that sums of them are exact and no order of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -27,6 +27,8 @@ BEST_KEPT = 5
 """Voted values kept for each cell."""
 
 _MIN_STRENGTH = 0.05
+_TELLING = 0.3
+_SHARED_SHARE = 0.5
 _PRIOR_TUPLES = 4.0
 _SHARPNESS = 2
 _POLL_PRIOR = 8.0
@@ -42,6 +44,7 @@ class Dependency:
         weight: what a poll by this dependency counts.
         groups: for each tuple the meaning of its determinant value, MISSING where a part is missing.
         starts: where the entries of each group begin, (groups + 1,).
+        breadth: share of the attributes that the determinant tells something about: near 1 where it names an entity.
         values, counts: meanings and what the tuples that hold them count, by group, then falling count, then meaning.
     """
 
@@ -53,6 +56,7 @@ class Dependency:
     starts: Ints
     values: Ints
     counts: Floats
+    breadth: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Votes:
         supports: weighted number of tuples that hold them, float64 (tuples, BEST_KEPT).
         observed: share of what the observed value means, float64 (tuples,).
         strength: strength of the strongest dependency that voted, 0 where none did, float64 (tuples,).
+        breadth: breadth of the broadest dependency that voted and is not weak, float64 (tuples,).
         voters: number of dependencies that voted, int64 (tuples,).
     """
 
@@ -73,6 +78,7 @@ class Votes:
     supports: Floats
     observed: Floats
     strength: Floats
+    breadth: Floats
     voters: Ints
 
 
@@ -87,6 +93,7 @@ def find_dependencies(
         rules: dependencies that are given, of strength 1.
     """
     found: list[list[Dependency]] = []
+    strengths: dict[tuple[int, int], float] = {}
     usable = [place for place, column in enumerate(columns) if _can_determine(column)]
     for dependent, column in enumerate(columns):
         given = [rule for rule in rules if rule.dependent == dependent]
@@ -98,7 +105,7 @@ def find_dependencies(
         if column.repeated:
             for place in usable:
                 if place != dependent and (place,) not in named:
-                    strength = _strength(columns[place], column)
+                    strength = strengths[place, dependent] = _strength(columns[place], column)
                     if strength >= _MIN_STRENGTH:
                         learned.append((-strength, rank[place], place))
         for negative, _, place in sorted(learned)[:MAX_DETERMINANTS]:
@@ -107,7 +114,21 @@ def find_dependencies(
             groups = columns[place].meanings
             dependencies.append(_dependency((place,), dependent, groups, column, strength, weight))
         found.append(dependencies)
-    return found
+    breadths = _breadths(columns, strengths)
+    return [
+        [replace(one, breadth=min(breadths.get(place, 1.0) for place in one.determinants)) for one in dependencies]
+        for dependencies in found
+    ]
+
+
+def _breadths(columns: Sequence[Column], strengths: Mapping[tuple[int, int], float]) -> dict[int, float]:
+    """For each determinant the share of the other attributes with repeated values that it tells something about."""
+    told: dict[int, list[bool]] = {}
+    for (place, dependent), strength in strengths.items():
+        column = columns[dependent]
+        if column.repeated >= _SHARED_SHARE * column.present and len(column.usual.representatives) > 1:
+            told.setdefault(place, []).append(strength >= _TELLING)
+    return {place: float(exact(sum(shown) / len(shown))) for place, shown in told.items()}
 
 
 def poll(
@@ -131,7 +152,7 @@ def poll(
     width = max(1, len(column.usual.representatives))
     keys: list[Ints] = []
     parts: list[tuple[Floats, Floats]] = []
-    total, observed, strength = np.zeros(count), np.zeros(count), np.zeros(count)
+    total, observed, strength, breadth = (np.zeros(count) for _ in range(4))
     voters = np.zeros(count, dtype=np.int64)
     for dependency in dependencies:
         if weights is not None:
@@ -141,11 +162,13 @@ def poll(
         observed += ballots.observed
         voters += ballots.weights > 0
         np.maximum(strength, np.where(ballots.weights > 0, dependency.strength, 0.0), out=strength)
+        if dependency.strength >= _TELLING:
+            np.maximum(breadth, np.where(ballots.weights > 0, dependency.breadth, 0.0), out=breadth)
         keys.append(ballots.rows * width + ballots.values)
         parts.append((ballots.shares, ballots.supports))
     safe = np.where(total > 0, total, 1.0)
     values, shares, supports = _rank(keys, parts, count, width)
-    return Votes(values, shares / safe[:, None], supports, observed / safe, strength, voters)
+    return Votes(values, shares / safe[:, None], supports, observed / safe, strength, breadth, voters)
 
 
 def supporters(

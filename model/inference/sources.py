@@ -16,6 +16,9 @@ from model.inference.columns import Column, Floats, Ints, exact
 from model.inference.dependencies import Dependency, Votes
 
 _MIN_STRENGTH = 0.3
+_MIN_BREADTH = 0.5
+"""Sources tell of entities, so something must name them: an attribute that tells much about half of the others."""
+
 _MAX_SOURCES = 200
 _MIN_TUPLES = 5.0
 """Tuples that a source must have on average."""
@@ -51,7 +54,8 @@ def source_weights(
         for attribute in dependency.determinants
     }
     named = [place for place, column in enumerate(columns) if place not in grouping and _can_name_sources(column)]
-    if not polled or not named:
+    breadth = max((dependency.breadth for place in polled for dependency in dependencies[place]), default=0.0)
+    if not polled or not named or breadth < _MIN_BREADTH:
         return None
     weights = np.ones(len(columns[0]))
     best, sources = _MIN_EXPLAINED, None

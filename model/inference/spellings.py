@@ -76,6 +76,7 @@ class Spellings:
         respelled: for each distinct value what it would be in the column's usual style.
         style_shares: share of the present cells that are written in the style of each value, (distinct,).
         kind: what the column is read as.
+        is_usual_number: whether each distinct value is a number in the column's usual style, (distinct,).
     """
 
     def __init__(self, distinct: Sequence[str], counts: Ints) -> None:
@@ -87,6 +88,9 @@ class Spellings:
         self.usual_style = min(styles, key=lambda style: (-styles[style], style), default="")
         self.style_shares: Floats = np.array([styles[one.style] / total for one in readings], dtype=np.float64)
         self.usual_share = styles[self.usual_style] / total if styles else 0.0
+        self.is_usual_number = np.array(
+            [one.kind == "number" and one.style == self.usual_style for one in readings], dtype=np.bool_
+        )
         write = _writer(self.kind, self.usual_style) if self.usual_share >= _DOMINANT else None
         number_of_class: dict[tuple[str, str], int] = {}
         members: list[list[int]] = []

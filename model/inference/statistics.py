@@ -58,6 +58,7 @@ CELL_FEATURES: tuple[str, ...] = (
     "vote_second_share",
     "vote_support",
     "vote_strength",
+    "vote_breadth",
     "voters",
     "vote_top_similarity",
     "vote_top_is_folded_equal",
@@ -79,6 +80,7 @@ CELL_FEATURES: tuple[str, ...] = (
     "is_missing",
     "is_missing_spelling",
     "is_numeric",
+    "is_usual_number",
     "column_numeric_share",
     "numeric_deviation",
     "has_odd_blanks",
@@ -97,6 +99,7 @@ CELL_FEATURES: tuple[str, ...] = (
     "column_present_numeric_share",
     "in_text",
     "tuple_weight",
+    "sources_spread",
     "tuple_disagreement",
     "column_disagreement",
     "column_polled_share",
@@ -109,6 +112,7 @@ CANDIDATE_FEATURES: tuple[str, ...] = (
     "candidate_vote_support",
     "candidate_vote_gain",
     "candidate_vote_strength",
+    "candidate_vote_breadth",
     "candidate_log_count",
     "candidate_log_ratio",
     "candidate_in_column",
@@ -143,6 +147,7 @@ CANDIDATE_FEATURES: tuple[str, ...] = (
     "column_missing_share",
     "tuple_disagreement",
     "tuple_weight",
+    "sources_spread",
     "observed_is_missing",
     "observed_is_missing_spelling",
     "observed_is_placeholder",
@@ -294,6 +299,11 @@ class RelationStatistics:
         """What each tuple counts in polls where an attribute names sources of different reliability, (tuples,)."""
         return source_weights(self.columns, self._dependencies, self._poll)
 
+    @cached_property
+    def _sources_spread(self) -> float:
+        """How far apart sources are in what their tuples count: 0 where no attribute names sources."""
+        return 0.0 if self.tuple_weights is None else float(exact(self.tuple_weights.max() - self.tuple_weights.min()))
+
     def _poll(self, attribute: int, weights: Floats | None) -> Votes:
         return poll(self._dependencies[attribute], self.columns[attribute], weights, self._reliability)
 
@@ -390,6 +400,7 @@ class RelationStatistics:
         others = np.maximum(1, len(self.columns) - 1)
         return {
             "tuple_weight": np.zeros(len(self.relation)) if self.tuple_weights is None else self.tuple_weights - 1.0,
+            "sources_spread": self._sources_spread,
             "tuple_disagreement": (against.sum(1) - against[:, attribute]) / others,
             "column_disagreement": float(of_attribute[attribute]),
             "column_polled_share": float(polled[attribute]),
@@ -437,6 +448,7 @@ class RelationStatistics:
             voted,
             float(votes.observed[row]),
             float(votes.strength[row]),
+            float(votes.breadth[row]),
             similar[0].value if similar else None,
             " \n ".join(sorted(others)).casefold(),
             None if code == MISSING else column.usual.respelled[code],
@@ -448,6 +460,7 @@ class RelationStatistics:
                 "column_disagreement": float(of_attribute[cell.attribute]),
                 "tuple_disagreement": float(of_tuple[row]),
                 "tuple_weight": 0.0 if self.tuple_weights is None else float(self.tuple_weights[row]) - 1.0,
+                "sources_spread": self._sources_spread,
                 "column_missing_share": (len(column) - column.present) / max(1, len(column)),
                 **_missing_spellings(column),
             },
@@ -503,6 +516,7 @@ class _CandidateContext:
     voted: dict[str, tuple[float, float]]
     observed_share: float
     strength: float
+    breadth: float
     most_similar: str | None
     elsewhere: str
     respelled: str | None
@@ -540,7 +554,7 @@ def _column_features(column: Column) -> _ColumnFeatures:
     count = max(1, len(column))
     counts = column.counts.astype(np.float64)
     folded_total, folded_best = column.folded_counts
-    best = [similar[0] if similar else None for similar in column.similar]
+    best = [_telling(column, value, similar) for value, similar in zip(column.distinct, column.similar, strict=True)]
     rarest, mean = column.bigrams
     most = float(counts.max()) if len(counts) else 1.0
     shared: dict[str, float | Floats] = {
@@ -582,6 +596,7 @@ def _column_features(column: Column) -> _ColumnFeatures:
         "mean_bigram": mean,
         "is_missing_spelling": _flags(column, is_missing_spelling),
         "is_numeric": (~np.isnan(column.numbers)).astype(np.float64),
+        "is_usual_number": column.usual.is_usual_number.astype(np.float64),
         "numeric_deviation": column.numeric_deviation,
         "has_odd_blanks": _flags(column, has_odd_blanks),
         "has_mojibake": _flags(column, has_mojibake),
@@ -599,6 +614,12 @@ def _column_features(column: Column) -> _ColumnFeatures:
         ),
     }
     return _ColumnFeatures(shared, by_value)
+
+
+def _telling(column: Column, value: str, similar: Sequence[SimilarValue]) -> SimilarValue | None:
+    """The most similar value that says something: among numbers, other digits are another number and no misspelling."""
+    numbers = column.usual.kind == "number"
+    return next((one for one in similar if not (numbers and _differs_in_digits(value, one.value))), None)
 
 
 def _missing_spellings(column: Column) -> dict[str, float]:
@@ -685,6 +706,7 @@ def _vote_features(column: Column, votes: Votes) -> dict[str, Floats]:
         "vote_second_share": votes.shares[:, 1],
         "vote_support": np.log1p(votes.supports[:, 0]),
         "vote_strength": votes.strength,
+        "vote_breadth": votes.breadth,
         "voters": np.log1p(votes.voters.astype(np.float64)),
         "vote_top_similarity": same,
         "vote_top_is_folded_equal": equal,
@@ -720,5 +742,6 @@ def _candidate_votes(context: _CandidateContext, value: str) -> dict[str, float]
         "candidate_vote_support": float(np.log1p(support)),
         "candidate_vote_gain": share - context.observed_share,
         "candidate_vote_strength": context.strength,
+        "candidate_vote_breadth": context.breadth,
         "observed_vote_share": context.observed_share,
     }

@@ -12,6 +12,7 @@ from model.corruption import (
     MASK,
     MISSING_SPELLINGS,
     OPERATORS,
+    PLACEHOLDERS,
     SOURCE_NAMES,
     TUPLE_OPERATORS,
     ColumnView,
@@ -620,7 +621,7 @@ def test_placeholders_stand_for_all_that_was_missing() -> None:
             assert len(told) == 1
             written |= told
         assert list(corrupted.clean.column(1)) == [row[1] for row in rows]
-    assert "" in written and len(written & set(MISSING_SPELLINGS)) > 5
+    assert "" in written and len(written & set(PLACEHOLDERS)) > 5
 
 
 def test_a_running_number_counts_conflicting_copies() -> None:

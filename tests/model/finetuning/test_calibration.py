@@ -95,10 +95,10 @@ def test_the_command_writes_calibrators_and_figures_into_the_checkpoint(
 ) -> None:
     write_shard(tmp_path / VALIDATION_SHARD, tables)
     folder = Path(shutil.copytree(bare_checkpoint.path, tmp_path / "checkpoint"))
-    arguments = ["--corpus", str(tmp_path), "--checkpoint", str(folder), "--windows", "3", "--seed", "2"]
+    arguments = ["--corpus", str(tmp_path), "--checkpoint", str(folder), "--windows", "6", "--seed", "2"]
     assert main(arguments) == 0
     loaded = load_checkpoint(folder)
     assert loaded.calibration is not None
     assert set(loaded.calibration.calibrators) == set(loaded.card["calibration"]["unseen_tables"])
-    assert loaded.card["calibration"]["windows"] == 3
+    assert loaded.card["calibration"]["windows"] == 6
     assert loaded.sha256 == bare_checkpoint.sha256

@@ -46,7 +46,9 @@ def test_a_cell_that_a_dependency_contradicts_is_more_suspicious(judges: dict[st
     assert logits[7, 1] > 0 > np.median(logits)
 
 
-def test_the_same_seed_trains_the_same_judges(folder: Path, judges: dict[str, Judge], tables: list[CorpusTable]) -> None:
+def test_the_same_seed_trains_the_same_judges(
+    folder: Path, judges: dict[str, Judge], tables: list[CorpusTable]
+) -> None:
     again = evidence.train(tables, 60, seed=0, workers=1)
     for name, judge in judges.items():
         assert np.array_equal(again[name].threshold, judge.threshold)

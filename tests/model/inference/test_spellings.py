@@ -24,7 +24,7 @@ def spellings(values: list[str]) -> tuple[list[str], Spellings]:
 def respelled(usual: list[str], odd: str) -> str:
     """How a column that holds `usual` twice and `odd` once writes `odd`."""
     distinct, found = spellings([*usual, *usual, odd])
-    return found.respelled[distinct.index(odd)]
+    return str(found.respelled[distinct.index(odd)])
 
 
 @pytest.mark.parametrize(
