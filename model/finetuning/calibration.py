@@ -21,10 +21,9 @@ import numpy as np
 
 from model.calibration import Calibration, expected_calibration_error, fit_calibrator
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.config import CorruptionConfig
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.corruption import CorruptedRelation, corrupt_relation
-from model.finetuning.evidence import has_known_truth
+from model.finetuning.evidence import CORRUPTION, has_known_truth
 from model.inference.batching import ModelTask, run_tasks
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
 from model.inference.canonical import Canonical
@@ -168,7 +167,7 @@ def _sample(relation: Relation, rng: random.Random) -> Relation:
 
 
 def _window(checkpoint: Checkpoint, relation: Relation, rng: random.Random) -> _Window:
-    episode: CorruptedRelation = corrupt_relation(_sample(relation, rng), rng, CorruptionConfig())
+    episode: CorruptedRelation = corrupt_relation(_sample(relation, rng), rng, CORRUPTION)
     canonical = Canonical.of(episode.dirty)
     truth = [
         tuple(episode.clean.tuples[row][attribute] or "" for attribute in canonical.attributes)
