@@ -28,7 +28,7 @@ def judge(data: tuple[np.ndarray, np.ndarray]) -> Judge:
 
 def test_logits_are_those_of_the_fitted_ensemble(data: tuple[np.ndarray, np.ndarray], judge: Judge) -> None:
     fitted = HistGradientBoostingClassifier(
-        max_iter=30, learning_rate=0.08, max_leaf_nodes=24, max_depth=9, min_samples_leaf=60, l2_regularization=5.0,
+        max_iter=30, learning_rate=0.08, max_leaf_nodes=24, max_depth=9, min_samples_leaf=100, l2_regularization=10.0,
         early_stopping=False, random_state=0,
     ).fit(*data)  # fmt: skip
     unseen = np.random.default_rng(1).normal(size=(500, 4)).astype(np.float32)

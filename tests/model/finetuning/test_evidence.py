@@ -43,7 +43,8 @@ def test_a_cell_that_a_dependency_contradicts_is_more_suspicious(judges: dict[st
     features = RelationStatistics(Relation.of(["zip", "city"], rows)).cell_features()
     logits = judges["detection"].logits(features.reshape(-1, len(CELL_FEATURES))).reshape(240, 2)
     assert logits.argmax() == 7 * 2 + 1
-    assert logits[7, 1] > 0 > np.median(logits)
+    assert logits[7, 1] > np.median(logits) + 1.0  # sixty windows make no more of it
+    assert np.median(logits) < 0
 
 
 def test_the_same_seed_trains_the_same_judges(
