@@ -554,7 +554,6 @@ def _column_features(column: Column) -> _ColumnFeatures:
     count = max(1, len(column))
     counts = column.counts.astype(np.float64)
     folded_total, folded_best = column.folded_counts
-    best = [_telling(column, value, similar) for value, similar in zip(column.distinct, column.similar, strict=True)]
     rarest, mean = column.bigrams
     most = float(counts.max()) if len(counts) else 1.0
     shared: dict[str, float | Floats] = {
@@ -569,24 +568,10 @@ def _column_features(column: Column) -> _ColumnFeatures:
         "usual_style_share": column.usual.usual_share,
         **_missing_spellings(column),
     }
-    respelled = column.usual.respelled
-    corrected = column.corrections
     by_value: dict[str, Floats] = {
         "log_count": np.log(np.maximum(counts, 1.0)),
         "is_singleton": (counts == 1).astype(np.float64),
         "share_of_top": counts / most,
-        "similar_similarity": _over(best, lambda one: one.similarity),
-        "similar_log_ratio": np.where(
-            [one is not None for one in best], _over(best, lambda one: float(np.log(one.count))) - np.log(counts), 0.0
-        ),
-        "similar_distance": _similar_distance(column, best),
-        "similar_differs_in_digits": np.array(
-            [
-                one is not None and _differs_in_digits(value, one.value)
-                for value, one in zip(column.distinct, best, strict=True)
-            ],
-            dtype=np.float64,
-        ),
         "folded_log_ratio": np.log(folded_best / counts) + np.log(folded_total / counts),
         "pattern_share": column.patterns.shares,
         "shape_share": column.shapes.shares,
@@ -601,6 +586,35 @@ def _column_features(column: Column) -> _ColumnFeatures:
         "has_odd_blanks": _flags(column, has_odd_blanks),
         "has_mojibake": _flags(column, has_mojibake),
         "is_placeholder": _flags(column, is_placeholder),
+        **_similar_features(column, counts),
+        **_spelling_features(column, counts),
+    }
+    return _ColumnFeatures(shared, by_value)
+
+
+def _similar_features(column: Column, counts: Floats) -> dict[str, Floats]:
+    """What the most similar more frequent value says of each distinct value, each (distinct,)."""
+    best = [_telling(column, value, similar) for value, similar in zip(column.distinct, column.similar, strict=True)]
+    return {
+        "similar_similarity": _over(best, lambda one: one.similarity),
+        "similar_log_ratio": np.where(
+            [one is not None for one in best], _over(best, lambda one: float(np.log(one.count))) - np.log(counts), 0.0
+        ),
+        "similar_distance": _similar_distance(column, best),
+        "similar_differs_in_digits": np.array(
+            [
+                one is not None and _differs_in_digits(value, one.value)
+                for value, one in zip(column.distinct, best, strict=True)
+            ],
+            dtype=np.float64,
+        ),
+    }
+
+
+def _spelling_features(column: Column, counts: Floats) -> dict[str, Floats]:
+    """Usual spelling, meaning and corrected words of each distinct value, each (distinct,)."""
+    respelled, corrected = column.usual.respelled, column.corrections
+    return {
         "is_respelled": np.array(
             [new != old for new, old in zip(respelled, column.distinct, strict=True)], dtype=float
         ),
@@ -613,7 +627,6 @@ def _column_features(column: Column) -> _ColumnFeatures:
             np.array([0.0 if one is None else column.count(one.value) for one in corrected], dtype=np.float64)
         ),
     }
-    return _ColumnFeatures(shared, by_value)
 
 
 def _telling(column: Column, value: str, similar: Sequence[SimilarValue]) -> SimilarValue | None:
