@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from model.finetuning.adapt import adapting
 from model.inference.batching import DetectCall, ModelTask, Progress
 from model.inference.candidates import WAVE, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
+from model.inference.examples import DetectionLessons, KnownCell, RepairLessons, combined, example_evidence
+from model.inference.programs import Proposal
 from model.inference.reading import CONTEXT_SIZE, Reader
 from model.inference.rules import Rules, check_rule
 from model.inference.statistics import CELL_FEATURES, RelationStatistics
@@ -36,6 +39,8 @@ from model.tuples import (
     RepairCandidate,
     Usage,
 )
+
+T = TypeVar("T")
 
 FLAG_PROBABILITY = 0.5
 """Cells at least this likely to be wrong are flagged."""
@@ -66,12 +71,14 @@ def clean(
     *,
     use_statistics: bool = True,
     context_size: int = CONTEXT_SIZE,
+    learn: bool = True,
 ) -> ModelTask[CleaningResult]:
     """Judge every cell of `relation` and repair those that are wrong.
 
     Args:
         use_statistics: False leaves column statistics out: the model alone decides.
         context_size: context tuples read with each target; 0 is plain RPT.
+        learn: False takes examples as values of the table and learns nothing from them.
 
     Raises:
         OptionError: an option, example or rule that does not fit the relation.
@@ -85,13 +92,21 @@ def clean(
 
         def again(weights: Checkpoint) -> ModelTask[CleaningResult]:
             alone = replace(options, adapt=None)
-            return clean(weights, relation, alone, progress, use_statistics=use_statistics, context_size=context_size)
+            return clean(
+                weights,
+                relation,
+                alone,
+                progress,
+                use_statistics=use_statistics,
+                context_size=context_size,
+                learn=learn,
+            )
 
         return (yield from adapting(checkpoint, _with_examples(relation, options), options.adapt, progress, again))
     began = time.monotonic()
     if not len(relation):
         return CleaningResult((), Usage())
-    cleaner = _Cleaner(checkpoint, relation, options, use_statistics, context_size)
+    cleaner = _Cleaner(checkpoint, relation, options, use_statistics, context_size, learn)
     repairs = yield from cleaner.run(progress)
     seconds = time.monotonic() - began
     usage = Usage(len(relation), cleaner.encoder_tokens, cleaner.decoder_tokens, round(seconds, 3))
@@ -139,7 +154,13 @@ class _Cleaner:
     """One cleaning call, on the canonical relation."""
 
     def __init__(
-        self, checkpoint: Checkpoint, relation: Relation, options: CleaningOptions, use_statistics: bool, context: int
+        self,
+        checkpoint: Checkpoint,
+        relation: Relation,
+        options: CleaningOptions,
+        use_statistics: bool,
+        context: int,
+        learn: bool,
     ) -> None:
         self.checkpoint = checkpoint
         self.options = options
@@ -153,6 +174,8 @@ class _Cleaner:
         self.encoder_tokens = 0
         self.decoder_tokens = 0
         self._known = {example.cell for example in options.examples}
+        learns = learn and use_statistics and bool(options.examples)
+        self._lessons = _Lessons(checkpoint, relation, options, self.canonical, context) if learns else None
 
     @property
     def calibration(self) -> Calibration:
@@ -178,6 +201,10 @@ class _Cleaner:
         features = detection_features(self.checkpoint, logits, self.statistics)
         flat = calibrated(self.calibration, "detection", features.reshape(-1, features.shape[-1]), self.use_statistics)
         probabilities = flat.reshape(logits.shape)
+        if self._lessons is not None:
+            assert self.statistics is not None
+            yield from self._counted(self._lessons.learn_detection())
+            probabilities = self._lessons.error_probabilities(features, probabilities, self.statistics)
         for tuple_id, values in enumerate(self.relation.tuples):
             for attribute, value in enumerate(values):
                 original = self.canonical.original(Cell(tuple_id, attribute))
@@ -188,7 +215,7 @@ class _Cleaner:
                     probabilities[tuple_id, attribute] = 1.0
         return probabilities
 
-    def _counted(self, task: ModelTask[np.ndarray]) -> ModelTask[np.ndarray]:
+    def _counted(self, task: ModelTask[T]) -> ModelTask[T]:
         """Run a part of the task and count the encoder tokens that it asks for."""
         answers = None
         while True:
@@ -212,6 +239,8 @@ class _Cleaner:
     def _repair(
         self, flagged: Sequence[Cell], probabilities: np.ndarray, progress: Progress | None
     ) -> ModelTask[list[Repair]]:
+        if self._lessons is not None:
+            self.decoder_tokens += yield from self._counted(self._lessons.learn_repair())
         asked = []
         for cell in flagged:
             probability = float(np.clip(probabilities[cell.tuple_id, cell.attribute], 1e-4, 1 - 1e-4))
@@ -230,22 +259,40 @@ class _Cleaner:
         cell = found.asked.cell
         observed = self.relation.value(cell) or ""
         confidences = calibrated(self.calibration, "repair", found.features, self.use_statistics)
+        if self._lessons is not None:
+            confidences = self._lessons.repair.confidences(found, confidences)
         usable = [
             (float(confidence), value)
             for value, confidence in zip(found.values, confidences, strict=True)
             if value != observed and (not value or self.rules.allowed(cell.attribute, value))
         ]
         total = max(1.0, sum(confidence for confidence, _ in usable))
+        alone = {value: confidence / total for confidence, value in usable}
+        proposal = self._proposal(cell)
+        weighed = alone if proposal is None else combined(alone, proposal)
         ranked = sorted(
-            ((confidence / total, value) for confidence, value in usable), key=lambda one: (-one[0], one[1])
+            ((confidence, value) for value, confidence in weighed.items()), key=lambda one: (-one[0], one[1])
         )
         candidates = tuple(RepairCandidate(value, round(confidence, 6)) for confidence, value in ranked)
         flag = replace(self._flag(cell, probability), candidates=candidates[: self.options.max_candidates])
         if not candidates or candidates[0].confidence < self.options.min_confidence:
             return flag
         best = candidates[0]
-        evidence = self.evidence(found, best.value)
+        if proposal is not None and proposal.value == best.value and proposal.confidence >= alone.get(best.value, 0.0):
+            evidence = example_evidence(proposal, [self.canonical.tuple_ids[row] for row in proposal.tuple_ids])
+        else:
+            evidence = self.evidence(found, best.value)
         return replace(flag, outcome=Outcome.REPAIRED, repair=best.value, confidence=best.confidence, evidence=evidence)
+
+    def _proposal(self, cell: Cell) -> Proposal | None:
+        """What an edit that corrects examples makes of the cell; None where that is against the rules."""
+        observed = self.relation.value(cell)
+        if self._lessons is None or not observed:
+            return None
+        proposal = self._lessons.repair.proposal(cell.attribute, observed)
+        if proposal is None or (proposal.value and not self.rules.allowed(cell.attribute, proposal.value)):
+            return None
+        return proposal
 
     def evidence(self, found: CandidateSet, value: str) -> Evidence:
         """What decided for `value`: the model where it alone would have chosen it, else the statistics."""
@@ -261,6 +308,94 @@ class _Cleaner:
         if self.options.detect_only:
             return Repair(example.cell, observed, 1.0, Outcome.ABSTAINED, evidence)
         return Repair(example.cell, observed, 1.0, Outcome.REPAIRED, evidence, example.value or "", 1.0)
+
+
+class _Lessons:
+    """What the examples of one call teach: their cells are judged as they were before their true values were put in.
+
+    Args:
+        canonical: the relation with the examples put in, which is to be judged in the light of them.
+    """
+
+    repair: RepairLessons
+    _detection: DetectionLessons
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        observed: Relation,
+        options: CleaningOptions,
+        canonical: Canonical,
+        context: int,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._examples = options.examples
+        self._canonical = canonical
+        self._before = Canonical.of(observed)
+        rules = Rules([self._before.rule(rule) for rule in options.rules])
+        self._reader = Reader(checkpoint, self._before.relation, context)
+        self._statistics = RelationStatistics(self._before.relation, rules.dependencies)
+        self._known: list[KnownCell] = []
+        self._places: list[Cell] = []
+
+    @property
+    def _calibration(self) -> Calibration:
+        assert self._checkpoint.calibration is not None
+        return self._checkpoint.calibration
+
+    def learn_detection(self) -> ModelTask[None]:
+        """Judge the labelled tuples and refit detection to what is known of them."""
+        examples = sorted(self._examples, key=self._order)
+        self._places = [self._before.place(example.cell) for example in examples]
+        rows = sorted({place.tuple_id for place in self._places})
+        logits = yield from detect(self._reader, tuple_ids=rows)
+        features = detection_features(self._checkpoint, logits, self._statistics)
+        features = features[[place.tuple_id for place in self._places], [place.attribute for place in self._places]]
+        probabilities = calibrated(self._calibration, "detection", features, True)
+        self._known = [
+            KnownCell(
+                self._canonical.place(example.cell),
+                self._before.relation.value(place) or "",
+                example.value or "",
+                float(probability),
+                its,
+            )
+            for example, place, probability, its in zip(examples, self._places, probabilities, features, strict=True)
+        ]
+        self._detection = DetectionLessons(self._known, self._calibration["detection"])
+
+    def _order(self, example: CellExample) -> tuple[list[str], int, str]:
+        """By content, since equal tuples have no order of their own."""
+        place = self._before.place(example.cell)
+        content = [value or "" for value in self._before.relation.tuples[place.tuple_id]]
+        return content, place.attribute, example.value or ""
+
+    def error_probabilities(
+        self, features: np.ndarray, probabilities: np.ndarray, statistics: RelationStatistics
+    ) -> np.ndarray:
+        """Error probabilities of all cells, (tuples, attributes), from those without labels and their features."""
+        return np.stack(
+            [
+                self._detection.error_probabilities(
+                    attribute, column, features[:, attribute], probabilities[:, attribute]
+                )
+                for attribute, column in enumerate(statistics.columns)
+            ],
+            axis=1,
+        )
+
+    def learn_repair(self) -> ModelTask[int]:
+        """Find candidates of corrected cells and refit repair to which of them are right; gives decoder tokens."""
+        corrected = [number for number, one in enumerate(self._known) if one.wrong]
+        asked = [
+            AskedCell(self._places[number], "repair", float(self._detection.known_logits[number]))
+            for number in corrected
+        ]
+        finder = CandidateFinder(self._checkpoint, self._reader, self._statistics)
+        found = yield from finder.find(asked)
+        pairs = [(self._known[number], one) for number, one in zip(corrected, found, strict=True)]
+        self.repair = RepairLessons(pairs, self._calibration["repair"], self._detection.programs)
+        return finder.decoder_tokens
 
 
 def explain(
