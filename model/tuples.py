@@ -182,6 +182,14 @@ class CellExample:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A tuple that is worth labelling; `reason` is one phrase for a person."""
+
+    tuple_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionalDependency:
     """A rule: tuples that agree on all `determinants` agree on `dependent`."""
 
@@ -235,6 +243,8 @@ class CleaningOptions:
         min_confidence: below this expected precision a flagged cell is an abstention.
         max_error_rate: accept repairs, surest first, while at most this share is expected to be wrong.
         max_candidates: how many candidates each flagged cell carries back.
+        examples: cells whose true values are known; what they teach is applied to the others.
+        suggest_labels: name this many tuples whose labels would teach most.
         adapt: train a copy of the weights on the relation first, and answer with that.
     """
 
@@ -245,15 +255,21 @@ class CleaningOptions:
     max_candidates: int = 3
     examples: tuple[CellExample, ...] = ()
     rules: tuple[Rule, ...] = ()
+    suggest_labels: int = 0
     adapt: AdaptationOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CleaningResult:
-    """All flagged cells of a relation, by tuple and then attribute; a clean relation has none."""
+    """All flagged cells of a relation, by tuple and then attribute; a clean relation has none.
+
+    Attributes:
+        suggestions: tuples without labels, most worth one first; as many as were asked for.
+    """
 
     repairs: tuple[Repair, ...]
     usage: Usage = field(default_factory=Usage)
+    suggestions: tuple[Suggestion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

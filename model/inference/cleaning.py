@@ -27,6 +27,7 @@ from model.inference.programs import Proposal
 from model.inference.reading import CONTEXT_SIZE, Reader
 from model.inference.rules import Rules, check_rule
 from model.inference.statistics import CELL_FEATURES, RelationStatistics
+from model.inference.suggestions import suggest
 from model.tuples import (
     Cell,
     CellExample,
@@ -37,6 +38,7 @@ from model.tuples import (
     Relation,
     Repair,
     RepairCandidate,
+    Suggestion,
     Usage,
 )
 
@@ -110,7 +112,7 @@ def clean(
     repairs = yield from cleaner.run(progress)
     seconds = time.monotonic() - began
     usage = Usage(len(relation), cleaner.encoder_tokens, cleaner.decoder_tokens, round(seconds, 3))
-    return CleaningResult(tuple(repairs), usage)
+    return CleaningResult(tuple(repairs), usage, tuple(cleaner.suggestions))
 
 
 def detect(
@@ -173,6 +175,8 @@ class _Cleaner:
         self.statistics = RelationStatistics(self.relation, self.rules.dependencies) if use_statistics else None
         self.encoder_tokens = 0
         self.decoder_tokens = 0
+        self.suggestions: list[Suggestion] = []
+        self._contradicted = np.zeros((len(relation), len(relation.attributes)), dtype=bool)
         self._known = {example.cell for example in options.examples}
         learns = learn and use_statistics and bool(options.examples)
         self._lessons = _Lessons(checkpoint, relation, options, self.canonical, context) if learns else None
@@ -191,14 +195,35 @@ class _Cleaner:
             repairs = [self._flag(cell, float(probabilities[cell.tuple_id, cell.attribute])) for cell in flagged]
         else:
             repairs = yield from self._repair(flagged, probabilities, progress)
+        if self.options.suggest_labels:
+            self.suggestions = self._suggest(probabilities, repairs)
         repairs += [self._from_example(example) for example in self.options.examples if self._is_wrong(example)]
         repairs.sort(key=lambda repair: (repair.cell.tuple_id, repair.cell.attribute))
         return _limit_error_rate(repairs, self.options.max_error_rate)
+
+    def _suggest(self, probabilities: np.ndarray, repairs: Sequence[Repair]) -> list[Suggestion]:
+        """The tuples that are most worth a label, in the numbers of the relation that came."""
+        asked = self.options.attributes
+        suggestions = suggest(
+            self.relation,
+            probabilities,
+            self._contradicted,
+            {
+                self.canonical.place(one.cell): max((c.confidence for c in one.candidates), default=0.0)
+                for one in repairs
+            },
+            [place for place, own in enumerate(self.canonical.attributes) if asked is None or own in asked],
+            [self.canonical.place(cell) for cell in self._known],
+            self.options.suggest_labels,
+        )
+        return [replace(one, tuple_id=self.canonical.tuple_ids[one.tuple_id]) for one in suggestions]
 
     def _error_probabilities(self, progress: Progress | None) -> ModelTask[np.ndarray]:
         """Calibrated error probabilities, float64 (tuples, attributes); 0 where the caller does not ask."""
         logits = yield from self._counted(detect(self.reader, progress))
         features = detection_features(self.checkpoint, logits, self.statistics)
+        if self.use_statistics:
+            self._contradicted = features[..., DETECTION_FEATURES.index("vote_contradicts")] > 0
         flat = calibrated(self.calibration, "detection", features.reshape(-1, features.shape[-1]), self.use_statistics)
         probabilities = flat.reshape(logits.shape)
         if self._lessons is not None:
@@ -489,6 +514,8 @@ def _check(relation: Relation, options: CleaningOptions) -> None:
         raise OptionError(f"min_confidence {options.min_confidence} is outside 0 to 1", field="min_confidence")
     if options.max_error_rate is not None and not 0.0 <= options.max_error_rate <= 1.0:
         raise OptionError(f"max_error_rate {options.max_error_rate} is outside 0 to 1", field="max_error_rate")
+    if options.suggest_labels < 0:
+        raise OptionError(f"suggest_labels {options.suggest_labels} is negative", field="suggest_labels")
     if options.max_candidates < 1:
         raise OptionError(f"max_candidates {options.max_candidates} is below 1", field="max_candidates")
     known: set[Cell] = set()
