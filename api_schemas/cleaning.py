@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag
 
 from api_schemas.models import Adapt, Answer, ModelInfo, Usage
 from api_schemas.tables import Name, Strict, Table, Text, encodable
@@ -12,6 +12,8 @@ from api_schemas.tables import Name, Strict, Table, Text, encodable
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1, le=20)]
 MAX_EXAMPLES = 1000
+MAX_EXAMPLE_CELLS = 10_000
+MAX_SUGGESTED = 200
 MAX_RULES = 200
 
 
@@ -21,6 +23,24 @@ class CellExample(Strict):
     row: Annotated[int, Field(ge=0)]
     column: Name
     value: Text | None
+
+
+class RowExample(Strict):
+    """Cells of one row whose true values the caller knows, by column; a column that is left out is not known."""
+
+    row: Annotated[int, Field(ge=0)]
+    values: Annotated[dict[Name, Text | None], Field(min_length=1)]
+
+
+def _kind(example: object) -> str:
+    of_row = "values" in example if isinstance(example, dict) else isinstance(example, RowExample)
+    return "row" if of_row else "cell"
+
+
+Example = Annotated[
+    Annotated[CellExample, Tag("cell")] | Annotated[RowExample, Tag("row")],
+    Discriminator(_kind),
+]
 
 
 class FunctionalDependencyRule(Strict):
@@ -61,8 +81,16 @@ class CleaningRequest(Strict):
         Share | None, Field(description="repair, surest first, while at most this share is expected to be wrong")
     ] = None
     max_candidates: Count = 3
-    examples: Annotated[list[CellExample], Field(max_length=MAX_EXAMPLES)] = []
+    examples: Annotated[
+        list[Example],
+        Field(
+            max_length=MAX_EXAMPLES, description="corrected or confirmed cells or rows; the others are judged by them"
+        ),
+    ] = []
     rules: Annotated[list[Rule], Field(max_length=MAX_RULES)] = []
+    suggest_labels: Annotated[
+        int, Field(ge=0, le=MAX_SUGGESTED, description="name this many rows that are most worth an example")
+    ] = 0
     adapt: Adapt = False
 
 
@@ -111,10 +139,18 @@ class CleaningSummary(ColumnSummary):
     by_column: dict[str, ColumnSummary]
 
 
+class Suggestion(Answer):
+    """A row that is worth an example; `reason` says what it stands for."""
+
+    row: int
+    reason: str
+
+
 class CleaningResponse(Answer):
     """All flagged cells, by row and then column of the request; a clean table has none."""
 
     cells: list[CellJudgement]
+    suggestions: Annotated[list[Suggestion], Field(description="most worth an example first")] = []
     summary: CleaningSummary
     model: ModelInfo
     usage: Usage

@@ -52,6 +52,7 @@ from model.tuples import (
     Repair,
     RepairCandidate,
     Rule,
+    Suggestion,
     Usage,
 )
 
@@ -88,6 +89,7 @@ __all__ = [
     "Repair",
     "RepairCandidate",
     "Rule",
+    "Suggestion",
     "Usage",
     "check_rule",
     "evaluate",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from model.inference.columns import collapsed, pattern_of
 
@@ -23,11 +24,15 @@ _TOKEN = re.compile(r"\d+|[^\W\d_]+|\s+|.", re.DOTALL)
 _PARTS = (" ", ",", ";", "/", "|", "-", "_", ":", "(")
 _FACTORS = (1.0, 100.0, 0.01, 1000.0, 0.001)
 _KEPT = 3
+_MAX_TAUGHT, _MAX_CHECKED, _MAX_PROGRAMS = 48, 192, 48
 _CONFIRMED_WEIGHT = 0.25
 _COLUMN_PRIOR, _SHAPE_PRIOR = 1.5, 1.0
 _EDIT_PRIOR = {"value": 0.7, "case": 0.6, "number": 0.6, "part": 0.4, "template": 0.4, "replace": 0.2}
 _OTHER_PRIOR = 0.3
+_ROUNDED = 0.9
+"""Rounding loses digits, so it comes after what explains as much without it."""
 
+T = TypeVar("T")
 Edit = Callable[..., str | None]
 
 _DESCRIPTIONS = {
@@ -103,9 +108,18 @@ class ColumnPrograms:
     """The programs that the examples of one column teach, and how far each is to be believed."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        corrected = [pair for pair in pairs if pair.observed and pair.observed != pair.true]
-        learned = sorted({program for pair in corrected for program in explanations(pair.observed, pair.true)})
-        self._records = {program: _record(program, pairs) for program in learned}
+        present = [pair for pair in pairs if pair.observed]
+        corrected = [pair for pair in present if pair.observed != pair.true]
+        learned = {
+            program
+            for observed, true in _spread(sorted({(pair.observed, pair.true) for pair in corrected}), _MAX_TAUGHT)
+            for program in explanations(observed, true)
+        }
+        checked = _spread(present, _MAX_CHECKED)
+        records = {program: _record(program, checked) for program in sorted(learned)}
+        best = sorted(records, key=lambda program: (-_trust(program, records[program]), program))
+        self._records = {program: records[program] for program in best[:_MAX_PROGRAMS]}
+        self._replaced = _replacements(corrected)
         self._cache: dict[tuple[str, int | None], tuple[Proposal, ...]] = {}
 
     def proposals(self, value: str, left_out: int | None = None) -> tuple[Proposal, ...]:
@@ -122,7 +136,7 @@ class ColumnPrograms:
     def _propose(self, value: str, left_out: int | None) -> tuple[Proposal, ...]:
         best: dict[str, Proposal] = {}
         shape = collapsed(pattern_of(value))
-        for program, record in self._records.items():
+        for program, record in (*self._records.items(), *self._replaced.get(value, {}).items()):
             made = program(value) if len(record.right) > (left_out in record.right) else None
             if made is None:
                 continue
@@ -132,6 +146,30 @@ class ColumnPrograms:
                 best[made] = Proposal(made, confidence, program, taught)
         ranked = sorted(best.values(), key=lambda one: (-one.confidence, one.value))
         return tuple(ranked[:_KEPT])
+
+
+def _spread(items: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many items, evenly from the whole."""
+    return [items[place * len(items) // most] for place in range(most)] if len(items) > most else items
+
+
+def _replacements(corrected: Sequence[Pair]) -> dict[str, dict[Program, _Record]]:
+    """For each corrected value what it became: the same value is likely to be wrong in the same way again."""
+    found: dict[str, dict[Program, _Record]] = {}
+    for pair in corrected:
+        of_value = found.setdefault(pair.observed, {})
+        of_value.setdefault(Program("value", (pair.observed, pair.true)), _Record())
+    for pair in corrected:
+        shape = collapsed(pattern_of(pair.observed))
+        for program, record in found[pair.observed].items():
+            told = record.right if program.arguments[1] == pair.true else record.wrong
+            told[pair.tuple_id] = shape
+    return found
+
+
+def _trust(program: Program, record: _Record) -> float:
+    """Smoothed share of all examples that a program was right on, whatever the shape of their values."""
+    return _confidence(program, record, "", None)
 
 
 def _record(program: Program, pairs: Sequence[Pair]) -> _Record:
@@ -154,6 +192,7 @@ def _confidence(program: Program, record: _Record, shape: str, left_out: int | N
     wrong = [its for tuple_id, its in record.wrong.items() if tuple_id != left_out]
     confirmed = _CONFIRMED_WEIGHT * len(record.confirmed - {left_out})
     prior = _EDIT_PRIOR.get(program.edit, _OTHER_PRIOR)
+    prior *= _ROUNDED if program.edit == "number" and program.arguments[2] != -1 else 1.0
     # The example that taught a program agrees with it whatever it says, and so counts for nothing but the prior.
     taught = max(0, len(right) - 1)
     column = (taught + _COLUMN_PRIOR * prior) / (taught + len(wrong) + confirmed + _COLUMN_PRIOR)
@@ -171,8 +210,8 @@ def explanations(observed: str, true: str) -> Iterator[Program]:
                 yield program
 
 
-def _of_value(observed: str, true: str) -> Iterator[Program]:
-    yield Program("value", (observed, true))
+def _of_shape(observed: str, true: str) -> Iterator[Program]:
+    """All values of one shape stand for a missing one."""
     if not true:
         yield Program("empty", (collapsed(pattern_of(observed)),))
 
@@ -256,7 +295,7 @@ def _of_template(observed: str, true: str) -> Iterator[Program]:
 
 
 _EXPLANATIONS: tuple[Callable[[str, str], Iterator[Program]], ...] = (
-    _of_value,
+    _of_shape,
     _of_ends,
     _of_middle,
     _of_case,

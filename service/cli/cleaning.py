@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.judging import Judges, JudgingError, JudgingOptions, load_judges
+from service.cli.labels import Labels, read_labels
 from service.cli.terminal import CommandError, ProgressBars, console, failing_plainly, say
 from service.patches import PatchError
 from service.report import RunReport, write_report
 from service.storage.files import copy_name, open_table, same_file, suffix_format, written_whole
-from service.storage.table_file import ROWS_PER_CHUNK, FileFormat, TableFile, TableFileError, unique_names
+from service.storage.table_file import ROWS_PER_CHUNK, FileFormat, RowChunk, TableFile, TableFileError, unique_names
 from service.table_run import AdaptationCounts, ColumnCounts, Judge, RunSummary, run_table
 
 STANDARD = "-"
@@ -66,16 +67,18 @@ class Places:
     Attributes:
         output: None writes no copy, `-` writes it to stdout.
         patches: None keeps no log.
+        labels: None writes no rows to label.
     """
 
     output: str | None
     patches: Path | None
     report: Path | None
+    labels: Path | None = None
 
     def paths(self) -> list[Path]:
         """All files that will be written."""
         output = None if self.output in (None, STANDARD) else Path(str(self.output))
-        return [path for path in (output, self.patches, self.report) if path is not None]
+        return [path for path in (output, self.patches, self.report, self.labels) if path is not None]
 
 
 def clean(
@@ -90,6 +93,22 @@ def clean(
         typer.Option(min=0.0, max=1.0, help="Repair only while at most this share is expected to be wrong."),
     ] = None,
     columns: Columns = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            "--examples", metavar="LABELS", help="Rows that were labelled; what they teach is applied to the others."
+        ),
+    ] = None,
+    suggest_labels: Annotated[
+        int,
+        typer.Option(
+            "--suggest-labels", metavar="N", min=0, help="Also write the N rows most worth a label (each part)."
+        ),
+    ] = 0,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="PATH", help="Where rows to label go. Default: FILE.labels.csv."),
+    ] = None,
     adapt: Adapt = False,
     report: ReportPath = None,
     patches: PatchesPath = None,
@@ -102,22 +121,32 @@ def clean(
     """Find wrong cells of a table and repair them; every other byte stays.
 
     The copy has the input's own format, encoding and quoting. The patch log beside it has a line for each flagged
-    cell; `rpt patch revert` undoes it. The input is never written.
+    cell; `rpt patch revert` undoes it. The input is never written. With --suggest-labels, a CSV of the rows that are
+    most worth a label is written too: correct its values and give it back with --examples.
     """
     shown: dict[str, object] = {"min confidence": min_confidence}
     shown |= {"detect only": "yes"} if detect_only else {}
     shown |= {"max error rate": max_error_rate} if max_error_rate is not None else {}
     shown |= {"adapt": "yes"} if adapt else {}
-
-    def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
-        return judges.cleaning(JudgingOptions(chosen, min_confidence, max_error_rate, detect_only, adapt))
+    shown |= {"examples": str(examples)} if examples is not None else {}
 
     with (
         failing_plainly(*PROBLEMS),
         _opened(file, encoding, delimiter) as table,
     ):
-        places = _places(table, file, output, patches, report, "cleaned", copy=not detect_only)
-        _run(table, places, judge, columns, shown, model, part_rows, quiet)
+        known = read_labels(examples, table, suggest_labels)
+
+        def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
+            return judges.cleaning(JudgingOptions(chosen, min_confidence, max_error_rate, detect_only, adapt, known))
+
+        if suggest_labels:
+            labels = labels or (
+                Path("labels.csv") if file == STANDARD else copy_name(table, "labels").with_suffix(".csv")
+            )
+        places = _places(
+            table, file, output, patches, report, "cleaned", copy=not detect_only, examples=examples, labels=labels
+        )
+        _run(table, places, judge, columns, shown, model, part_rows, quiet, known)
 
 
 def complete(
@@ -165,7 +194,16 @@ def _opened(file: str, encoding: str | None, delimiter: str | None) -> Iterator[
 
 
 def _places(
-    table: TableFile, file: str, output: str | None, patches: Path | None, report: Path | None, word: str, *, copy: bool
+    table: TableFile,
+    file: str,
+    output: str | None,
+    patches: Path | None,
+    report: Path | None,
+    word: str,
+    *,
+    copy: bool,
+    examples: Path | None = None,
+    labels: Path | None = None,
 ) -> Places:
     """Settle where everything goes, and refuse what would overwrite the input or another output."""
     from_stdin = file == STANDARD
@@ -175,11 +213,13 @@ def _places(
     if patches is None and not (from_stdin and output in (None, STANDARD)):
         named = default if output in (None, STANDARD) else Path(str(output))
         patches = named.with_name(named.name + ".patches.jsonl")
-    places = Places(output, patches, report)
+    places = Places(output, patches, report, labels)
     paths = places.paths()
     for index, path in enumerate(paths):
         if same_file(path, table.path):
             raise typer.BadParameter(f"{path} is the input, which is never overwritten")
+        if examples is not None and same_file(path, examples):
+            raise typer.BadParameter(f"{path} holds the examples, which are never overwritten; say another --labels")
         if any(same_file(path, other) for other in paths[:index]):
             raise typer.BadParameter(f"{path} is named twice")
         if path.parent != Path() and not path.parent.is_dir():
@@ -233,7 +273,14 @@ def _run(
     model: Path | None,
     part_rows: int,
     quiet: bool,
+    labels: Labels | None = None,
 ) -> None:
+    labels = labels or Labels()
+
+    def begin_part(chunk: RowChunk) -> None:
+        bars.next_part(chunk.fraction)
+        labels.begin_part(chunk)
+
     chosen = _choose(table, columns)
     if columns:
         shown = {**shown, "columns": ", ".join(columns)}
@@ -247,9 +294,12 @@ def _run(
                 log,
                 rows_per_part=part_rows,
                 progress=bars,
-                on_part=lambda chunk: bars.next_part(chunk.fraction),
+                on_part=begin_part,
             )
             log.flush()
+            if places.labels is not None:
+                with written_whole(places.labels) as written:
+                    labels.write(table.columns, written)
             if "adapt" in shown:
                 summary.adaptation = judges.adaptation
             source = "stdin" if table.path.name == "stdin" else table.path.name
@@ -259,6 +309,8 @@ def _run(
                     write_report(told, file, places.report.suffix)
     if not quiet:
         _show(summary, places, table.details)
+        if labels.unused:
+            say(f"Labels of rows that the table does not have, or that are damaged: {labels.unused}")
 
 
 @contextlib.contextmanager
@@ -346,3 +398,5 @@ def _show_places(places: Places) -> None:
         say(f"Patch log: {places.patches}")
     if places.report is not None:
         say(f"Report:    {places.report}")
+    if places.labels is not None:
+        say(f"To label:  {places.labels}")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from service.cli.labels import Labels
 from service.storage.table_file import Text
 from service.table_run import AdaptationCounts, Judge, Judgement, Progress
 
@@ -28,13 +29,18 @@ class JudgingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class JudgingOptions:
-    """What the caller asks for; `columns` None judges all, `adapt` trains a copy of the model on each part first."""
+    """What the caller asks for; `columns` None judges all, `adapt` trains a copy of the model on each part first.
+
+    Attributes:
+        labels: what is known of the rows, and where the rows go that are worth knowing.
+    """
 
     columns: frozenset[int] | None = None
     min_confidence: float = 0.5
     max_error_rate: float | None = None
     detect_only: bool = False
     adapt: bool = False
+    labels: Labels = field(default_factory=Labels, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class _EngineJudges:
         return self._adaptation
 
     def cleaning(self, options: JudgingOptions) -> Judge:
-        from service.engine import CleaningOptions, Relation
+        from service.engine import Cell, CellExample, CleaningOptions, Relation
 
         asked = CleaningOptions(
             attributes=options.columns,
@@ -164,8 +170,11 @@ class _EngineJudges:
         )
 
         def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:
-            part = replace(asked, adapt=_adaptation(options, rows))
+            known = tuple(CellExample(Cell(row, column), value) for row, column, value in options.labels.examples())
+            part = replace(asked, examples=known, adapt=_adaptation(options, rows))
             result = _result(self._engine.clean(Relation.of(names, rows), part, progress))
+            for suggestion in result.suggestions:
+                options.labels.suggest(suggestion.tuple_id, suggestion.reason)
             self._count(result.usage)
             return [_judgement(repair, repair.repair, repair.error_probability) for repair in result.repairs]
 

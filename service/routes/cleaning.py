@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fastapi import APIRouter, Request
 
 from api_schemas.cleaning import (
+    MAX_EXAMPLE_CELLS,
     CellExample,
     CellJudgement,
     CleaningRequest,
@@ -16,6 +17,8 @@ from api_schemas.cleaning import (
     DomainRule,
     FunctionalDependencyRule,
     PatternRule,
+    RowExample,
+    Suggestion,
 )
 from api_schemas.errors import ErrorDetail
 from service import engine as words
@@ -46,7 +49,9 @@ async def clean_table(
 
     Each flagged cell is `repaired`, or `abstained` where no repair reaches `min_confidence`. A clean table gets an
     empty list. Rows are numbered from 0; the answer does not depend on the order of rows or columns, nor on other
-    requests. With `adapt` a copy of the model is first trained on the table for some minutes.
+    requests. `examples` are learned from: what is wrong about them and how they are corrected is applied to the other
+    rows. `suggest_labels` asks which rows are most worth an example. With `adapt` a copy of the model is first trained
+    on the table for some minutes.
     """
     rows = check_table(body.table, settings)
     names = body.table.names
@@ -56,6 +61,7 @@ async def clean_table(
     count_answer(metrics, "clean", result.usage, [cell.outcome for cell in cells])
     return CleaningResponse(
         cells=cells,
+        suggestions=[Suggestion(row=one.tuple_id, reason=one.reason) for one in result.suggestions],
         summary=summarize(cells, len(rows), len(names)),
         model=model_info(engine),
         usage=usage_of(result.usage),
@@ -72,14 +78,6 @@ def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int, set
     wanted = None
     if body.columns is not None:
         wanted = frozenset(columns.find(name, f"/columns/{place}") for place, name in enumerate(body.columns))
-    examples: dict[Cell, words.CellExample] = {}
-    for place, example in enumerate(body.examples):
-        one = _example(example, columns, rows, settings, f"/examples/{place}")
-        if one.cell in examples:
-            detail = "there are two examples for one cell"
-            where = ErrorDetail(detail=detail, pointer=f"/examples/{place}", row=example.row, column=example.column)
-            raise InvalidRequestError(detail, [where])
-        examples[one.cell] = one
     rules = tuple(_rule(rule, columns, settings, f"/rules/{place}") for place, rule in enumerate(body.rules))
     return CleaningOptions(
         attributes=wanted,
@@ -87,18 +85,45 @@ def cleaning_options(body: CleaningRequest, columns: ColumnIndex, rows: int, set
         min_confidence=body.min_confidence,
         max_error_rate=body.max_error_rate,
         max_candidates=body.max_candidates,
-        examples=tuple(examples.values()),
+        examples=_examples(body.examples, columns, rows, settings),
         rules=rules,
+        suggest_labels=body.suggest_labels,
         adapt=adaptation_of(body.adapt, rows, len(columns), settings),
     )
 
 
-def _example(
-    example: CellExample, columns: ColumnIndex, rows: int, settings: Settings, pointer: str
-) -> words.CellExample:
+def _examples(
+    examples: Sequence[CellExample | RowExample], columns: ColumnIndex, rows: int, settings: Settings
+) -> tuple[words.CellExample, ...]:
+    """Every cell that is known, once."""
+    known: dict[Cell, words.CellExample] = {}
+    for place, example in enumerate(examples):
+        for name, one in _cell_examples(example, columns, rows, settings, f"/examples/{place}"):
+            if one.cell in known:
+                detail = "there are two examples for one cell"
+                where = ErrorDetail(detail=detail, pointer=f"/examples/{place}", row=example.row, column=name)
+                raise InvalidRequestError(detail, [where])
+            known[one.cell] = one
+    if len(known) > MAX_EXAMPLE_CELLS:
+        detail = f"the examples are {len(known)} cells, at most {MAX_EXAMPLE_CELLS} are taken"
+        raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer="/examples")])
+    return tuple(known.values())
+
+
+def _cell_examples(
+    example: CellExample | RowExample, columns: ColumnIndex, rows: int, settings: Settings, pointer: str
+) -> Iterator[tuple[str, words.CellExample]]:
+    """The cells of one example, with their columns by name and by index."""
     columns.check_row(example.row, rows, f"{pointer}/row")
-    check_length(example.value, settings, f"{pointer}/value", example.column)
-    return words.CellExample(Cell(example.row, columns.find(example.column, f"{pointer}/column")), example.value)
+    if isinstance(example, CellExample):
+        named = {example.column: example.value}
+        column_pointer, value_pointer = f"{pointer}/column", f"{pointer}/value"
+    else:
+        named = example.values
+        column_pointer = value_pointer = f"{pointer}/values"
+    for name, value in named.items():
+        check_length(value, settings, value_pointer, name)
+        yield name, words.CellExample(Cell(example.row, columns.find(name, column_pointer)), value)
 
 
 def _rule(

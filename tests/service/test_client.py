@@ -78,6 +78,7 @@ CLEANED = {
             "evidence": {"source": "similar_value", "rows": [0], "detail": None},
         }
     ],
+    "suggestions": [],
     "summary": {
         "flagged": 1,
         "repaired": 1,

@@ -112,6 +112,14 @@ BAD_REQUESTS: dict[str, tuple[object, object]] = {
         {"table": TABLE, "examples": [{"row": 0, "column": "a", "value": value} for value in ("x", "y")]},
         invalid("there are two examples for one cell", pointer="/examples/1", row=0, column="a"),
     ),
+    "a cell in two examples of its row": (
+        {"table": TABLE, "examples": [{"row": 0, "values": {"a": "x"}}, {"row": 0, "values": {"b": "y", "a": "x"}}]},
+        invalid("there are two examples for one cell", pointer="/examples/1", row=0, column="a"),
+    ),
+    "example of a column that is not there": (
+        {"table": TABLE, "examples": [{"row": 0, "values": {"c": "x"}}]},
+        invalid("the table has no such column", pointer="/examples/0/values", column="c"),
+    ),
     "example longer than a cell": (
         {"table": TABLE, "examples": [{"row": 0, "column": "a", "value": "x" * 100_001}]},
         invalid("a value has 100001 characters, at most 100000 are taken", pointer="/examples/0/value", column="a"),

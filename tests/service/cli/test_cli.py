@@ -41,6 +41,7 @@ class FakeJudges:
 
     def __init__(self) -> None:
         self.asked: list[JudgingOptions] = []
+        self.examples: list[tuple[int, int, str | None]] = []
         self.adaptation = AdaptationCounts()
 
     def cleaning(self, options: JudgingOptions) -> Judge:
@@ -49,6 +50,9 @@ class FakeJudges:
 
         def judge(names: Sequence[str], rows: Rows, progress: Progress) -> list[Judgement]:
             progress("detect", len(rows), len(rows))
+            self.examples += options.labels.examples()
+            for row in range(len(rows))[: options.labels.wanted]:
+                options.labels.suggest(row, "like many")
             outcome = "abstained" if options.detect_only else "repaired"
             return [
                 Judgement(row, column, outcome, "Boston", 0.9, 0.95, evidence_source="model")  # type: ignore[arg-type]
@@ -487,3 +491,19 @@ def test_doctor_fails_only_when_something_is_broken(
     found, out, err = run("doctor")
     assert (found, out) == (code, b"")
     assert "Luck" in err and "as it is" in err
+
+
+def test_rows_to_label_are_written_and_come_back_as_examples(judges: FakeJudges, table: Path, run: Run) -> None:
+    code, _, err = run("clean", "hotels.csv", "--suggest-labels", "2")
+    assert code == 0 and "hotels.labels.csv" in err
+    labels = table.parent / "hotels.labels.csv"
+    assert labels.read_text().splitlines() == ["row,reason,id,city", "0,like many,007,Bostn", "1,like many,008,"]
+    labels.write_text(labels.read_text().replace("Bostn", "Boston"))
+    assert run("clean", "hotels.csv", "--examples", "hotels.labels.csv")[0] == 0
+    assert judges.examples == [(0, 0, "007"), (0, 1, "Boston"), (1, 0, "008"), (1, 1, "")]
+
+
+def test_labels_are_never_written_over_the_examples(judges: FakeJudges, table: Path, run: Run) -> None:
+    run("clean", "hotels.csv", "--suggest-labels", "1")
+    code, _, err = run("clean", "hotels.csv", "--suggest-labels", "1", "--examples", "hotels.labels.csv")
+    assert code == 2 and "say another --labels" in err

@@ -22,6 +22,7 @@ from service.engine import (
     PatternRule,
     Repair,
     RepairCandidate,
+    Suggestion,
     Usage,
 )
 from tests.service.conftest import Client, FakeEngine, MakeApp
@@ -68,6 +69,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
                 "evidence": {"source": "model", "rows": [], "detail": None},
             },
         ],
+        "suggestions": [],
         "summary": {
             "rows": 3,
             "cells": 6,
@@ -193,3 +195,21 @@ async def test_what_adapting_took_is_reported_and_counted(client: Client, engine
         "sha256": "cd" * 32,
     }
     assert 'rpt_tokens_total{part="adaptation"} 20000.0' in (await client.get("/metrics")).text
+
+
+async def test_an_example_of_a_row_is_one_for_each_of_its_columns(client: Client, engine: FakeEngine) -> None:
+    examples = [{"row": 2, "values": {"zip": "02116", "city": None}}, {"row": 0, "column": "city", "value": "Boston"}]
+    await post(client, examples=examples)
+    _, _, options = engine.asked[0]
+    assert options.examples == (
+        CellExample(Cell(2, 0), "02116"),
+        CellExample(Cell(2, 1), None),
+        CellExample(Cell(0, 1), "Boston"),
+    )
+
+
+async def test_rows_to_label_are_asked_for_and_told(client: Client, engine: FakeEngine) -> None:
+    engine.answer = CleaningResult((), suggestions=(Suggestion(2, "stands for 9 cells"), Suggestion(0, "why not")))
+    answer = await post(client, suggest_labels=2)
+    assert engine.asked[0][2].suggest_labels == 2
+    assert answer["suggestions"] == [{"row": 2, "reason": "stands for 9 cells"}, {"row": 0, "reason": "why not"}]
