@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,11 @@ from model.evaluation.benchmark import read_relation
 from model.evaluation.error_kinds import ErrorKind, error_kind
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1, ratio
 from model.evaluation.judging import Judged, best_choice, choice_reliability, clean_and_keep, detection_reliability
+from model.evaluation.labels import LABELLED_TUPLES, measure_labels
 from model.evaluation.reliability import Reliability
 from model.inference.batching import Progress, run_task
 from model.inference.cleaning import clean
-from model.tuples import Cell, CleaningResult, Outcome, Relation
+from model.tuples import Cell, CleaningOptions, CleaningResult, Outcome, Relation
 
 CLEANING_SETS = ("hospital", "flights", "beers")
 
@@ -87,37 +89,58 @@ def evaluate_cleaning(
     resampling: Resampling | None = None,
     progress: Progress | None = None,
 ) -> list[EvaluationTable]:
-    """Two tables a set, whole and by kind of error: the model with statistics, the model alone, and both baselines.
+    """Three tables a set: whole and by kind of error, the model with statistics, the model alone, and both baselines;
+    and the model with a few labels.
 
     Raises:
         InputError: a set is not in the folder.
     """
-    read = [read_cleaning_set(bench, name) for name in sets]
-    return [
-        table
-        for one in read
-        for table in measure_cleaning(one, systems(checkpoint, one.name, progress), resampling or Resampling())
-    ]
+    resampling = resampling or Resampling()
+    tables = []
+    for one in [read_cleaning_set(bench, name) for name in sets]:
+        measured = systems(checkpoint, one.name, progress)
+        measured["model"] = cache(measured["model"])  # the labels go on from its answer
+        tables += measure_cleaning(one, measured, resampling)
+        tables.append(_with_labels(one, checkpoint, measured["model"], resampling, progress))
+    return tables
+
+
+def _with_labels(
+    one: CleaningSet, checkpoint: Checkpoint, model: System, resampling: Resampling, progress: Progress | None
+) -> EvaluationTable:
+    judged = model(one.dirty).judged
+    assert judged is not None
+    wrong = one.wrong
+
+    def count(result: CleaningResult) -> Counts:
+        return judge(one, wrong, flagged_by(result), resampling)
+
+    report = _reporting(progress, f"{one.name}, labels")
+    return measure_labels(one.name, one.dirty, one.clean, checkpoint, judged.result, count, cleaning_figures, report)
+
+
+def _reporting(progress: Progress | None, label: str) -> Progress:
+    """Progress whose stages name what is measured."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        if progress is not None:
+            progress(f"{label}: {stage}", done, total)
+
+    return report
 
 
 def systems(checkpoint: Checkpoint, name: str, progress: Progress | None) -> dict[str, System]:
     """Everything that is measured on a set, by the name it has in the table."""
 
-    def reporting(label: str) -> Progress:
-        def report(stage: str, done: int, total: int) -> None:
-            if progress is not None:
-                progress(f"{label}: {stage}", done, total)
-
-        return report
-
     def model(relation: Relation) -> Judgement:
         began = time.monotonic()
-        judged = run_task(checkpoint, clean_and_keep(checkpoint, relation, progress=reporting(name)))
+        options = CleaningOptions(suggest_labels=LABELLED_TUPLES)
+        judged = run_task(checkpoint, clean_and_keep(checkpoint, relation, options, _reporting(progress, name)))
         return Judgement(flagged_by(judged.result), time.monotonic() - began, judged)
 
     def alone(relation: Relation) -> Judgement:
         began = time.monotonic()
-        task = clean(checkpoint, relation, progress=reporting(f"{name}, model alone"), use_statistics=False)
+        task = clean(checkpoint, relation, progress=_reporting(progress, f"{name}, model alone"), use_statistics=False)
         return Judgement(flagged_by(run_task(checkpoint, task)), time.monotonic() - began)
 
     made: dict[str, System] = {

@@ -70,7 +70,9 @@ def test_an_emptied_value_is_a_repair_to_nothing() -> None:
 
 def test_model_and_baselines_stand_in_one_table(small_bench: Path, checkpoint: Checkpoint) -> None:
     stages: list[tuple[str, int, int]] = []
-    table, _ = evaluate_cleaning(small_bench, checkpoint, ("hospital",), progress=lambda *stage: stages.append(stage))
+    table, _, _ = evaluate_cleaning(
+        small_bench, checkpoint, ("hospital",), progress=lambda *stage: stages.append(stage)
+    )
     assert [row.system for row in table.rows] == ["model", "model alone", "rare to frequent", "dependency vote"]
     assert table.rows[2].figures["repair F1"].value == pytest.approx(2 / 3)
     assert table.rows[3].figures["repair F1"].value == 1.0
@@ -91,7 +93,7 @@ def test_the_models_own_answers_are_what_is_scored(
     one = read_cleaning_set(small_bench, "hospital")
     repairs = run_task(voting, clean(voting, one.dirty)).repairs
     assert {repair.cell: repair.repair for repair in repairs} == {Cell(4, 2): "Oakland", Cell(7, 2): "Oakland"}
-    table, _ = evaluate_cleaning(small_bench, voting, ("hospital",))
+    table, _, _ = evaluate_cleaning(small_bench, voting, ("hospital",))
     figures = [{name: figure.value for name, figure in row.figures.items()} for row in table.rows[:2]]
     assert (figures[0]["detection F1"], figures[0]["repair F1"]) == (1.0, 1.0)
     assert (figures[1]["detection F1"], figures[1]["repair F1"]) == (0.0, 0.0)

@@ -34,6 +34,7 @@ from model.tuples import (
 )
 
 ID, NAME, ZIP, CITY, STATE, PHONE = range(6)
+LABELLED = (0, 4, 7, 11, 13, 20)
 MakeCalibration = Callable[..., Calibration]
 
 
@@ -62,6 +63,12 @@ def silent(checkpoint: Checkpoint, make_calibration: MakeCalibration) -> Checkpo
     """Flags nothing by itself, and believes what the decoder writes."""
     calibration = make_calibration({}, -9, {"written": 8}, -4)
     return replace(checkpoint, calibration=calibration)
+
+
+@pytest.fixture(scope="module")
+def drinks() -> Relation:
+    """Thirty tuples whose amounts are all written with a unit."""
+    return Relation.of(("drink", "amount"), [[f"Drink {chr(97 + n % 26)}{n}", f"{n % 9 + 3}.0 oz"] for n in range(30)])
 
 
 @pytest.fixture(scope="module")
@@ -351,6 +358,64 @@ def test_an_example_is_evidence_for_the_others(voting: Checkpoint) -> None:
     assert repaired == {Cell(1, 1): "Birmingham", Cell(5, 1): "Birmingham"}
 
 
+def test_an_edit_of_examples_is_applied_to_a_column_that_seemed_right(silent: Checkpoint, drinks: Relation) -> None:
+    known = tuple(CellExample(Cell(row, 1), drinks.tuples[row][1][:-5]) for row in LABELLED)  # type: ignore[index]
+    repairs = {one.cell: one for one in run(silent, drinks, examples=known).repairs}
+    assert set(repairs) == {Cell(row, 1) for row in range(30)}
+    assert {cell: one.repair for cell, one in repairs.items()} == {Cell(row, 1): f"{row % 9 + 3}" for row in range(30)}
+    taught = repairs[Cell(29, 1)]
+    assert taught.outcome is Outcome.REPAIRED and 0.5 < (taught.confidence or 0) < 1
+    assert taught.error_probability > 0.5
+    assert taught.evidence.source == "example"
+    assert set(taught.evidence.tuple_ids) <= set(LABELLED) and len(taught.evidence.tuple_ids) == 5
+    assert taught.evidence.detail and "as examples of this column were corrected" in taught.evidence.detail
+
+
+def test_without_learning_examples_correct_their_own_cells_only(silent: Checkpoint, drinks: Relation) -> None:
+    known = tuple(CellExample(Cell(row, 1), drinks.tuples[row][1][:-5]) for row in LABELLED)  # type: ignore[index]
+    task = clean(silent, drinks, CleaningOptions(examples=known), learn=False)
+    assert cells(run_task(silent, task)) == [Cell(row, 1) for row in LABELLED]
+
+
+def test_examples_that_confirm_unflag_what_is_like_them(voting: Checkpoint) -> None:
+    pairs = [["35233", "Birmingham"]] * 3 + [["94107", "SF"]] * 3
+    relation = Relation.of(["zip", "city"], [*pairs * 3, *([["35233", "Bham"]] * 4)])
+    flagged = set(cells(run(voting, relation)))
+    assert flagged >= {Cell(row, 1) for row in range(18, 22)}
+    known = tuple(CellExample(Cell(row, 1), "Bham") for row in range(18, 21))
+    assert Cell(21, 1) not in cells(run(voting, relation, examples=known))
+
+
+def test_what_is_learned_does_not_depend_on_any_order(silent: Checkpoint, drinks: Relation) -> None:
+    rng = random.Random(8)
+    known = [CellExample(Cell(row, 1), drinks.tuples[row][1][:-5]) for row in LABELLED]  # type: ignore[index]
+    known += [CellExample(Cell(row, 0), drinks.tuples[row][0]) for row in LABELLED[:3]]
+    result = run(silent, drinks, examples=tuple(known), suggest_labels=4)
+    rows, columns = rng.sample(range(30), 30), rng.sample(range(2), 2)
+    place = {old: new for new, old in enumerate(rows)}
+    moved = [
+        replace(one, cell=Cell(place[one.cell.tuple_id], columns.index(one.cell.attribute)))
+        for one in rng.sample(known, len(known))
+    ]
+    other = run(silent, permuted(drinks, rows, columns), examples=tuple(moved), suggest_labels=4)
+    assert len(result.repairs) == 30
+    assert moved_back(other.repairs, rows, columns) == list(result.repairs)
+    back = [replace(one, tuple_id=rows[one.tuple_id]) for one in other.suggestions]
+    assert back == list(result.suggestions) and len(back) == 4
+
+
+def test_rows_to_label_are_named_where_they_are_asked_for(
+    checkpoint: Checkpoint, people: Relation, result: CleaningResult
+) -> None:
+    assert result.suggestions == ()
+    known = tuple(CellExample(Cell(5, attribute), people.tuples[5][attribute]) for attribute in range(6))
+    named = run(checkpoint, people, suggest_labels=39, examples=known).suggestions
+    assert sorted(one.tuple_id for one in named) == [*range(5), *range(6, 40)]
+    assert all(one.reason.startswith("stands for ") for one in named)
+    asked = run(checkpoint, people, suggest_labels=3)
+    assert asked.repairs == result.repairs and len(asked.suggestions) == 3
+
+
 def test_examples_count_as_flags_only_where_nothing_is_to_be_repaired(checkpoint: Checkpoint, people: Relation) -> None:
     detected = run(checkpoint, people, detect_only=True, examples=(CellExample(Cell(4, NAME), "Zoë Quinn"),))
     (mine,) = [one for one in detected.repairs if one.cell == Cell(4, NAME)]
@@ -434,6 +499,7 @@ def test_rules_hold_in_every_order_of_columns(silent: Checkpoint, people: Relati
         ({"min_confidence": float("nan")}, "min_confidence"),
         ({"max_error_rate": -0.1}, "max_error_rate"),
         ({"max_candidates": 0}, "max_candidates"),
+        ({"suggest_labels": -1}, "suggest_labels"),
         ({"examples": (CellExample(Cell(40, 0), "x"),)}, "examples"),
         ({"examples": (CellExample(Cell(0, 6), "x"),)}, "examples"),
         ({"examples": (CellExample(Cell(-1, 0), "x"),)}, "examples"),
