@@ -39,7 +39,7 @@ def test_what_is_learned_stands_beside_the_labels_alone(silent: Checkpoint) -> N
     assert list(figures) == ["no labels", "labels, nothing learned", "labels"]
     repaired = {label: (its["repair F1"], its["repair F1, other rows"]) for label, its in figures.items()}
     assert repaired["no labels"] == (0.0, 0.0)
-    assert repaired["labels, nothing learned"] == (pytest.approx(2 * 6 / (6 + 30)), 0.0)
+    assert repaired["labels, nothing learned"] == pytest.approx((2 * 6 / (6 + 30), 0.0))
     assert repaired["labels"] == (1.0, 1.0)
     assert table.title == "drinks with 6 labelled rows"
     assert table.notes[0] == (
