@@ -139,10 +139,10 @@ def clean(
         def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
             return judges.cleaning(JudgingOptions(chosen, min_confidence, max_error_rate, detect_only, adapt, known))
 
-        if suggest_labels:
-            labels = labels or (
-                Path("labels.csv") if file == STANDARD else copy_name(table, "labels").with_suffix(".csv")
-            )
+        if labels is not None and not suggest_labels:
+            raise typer.BadParameter("--labels is for the rows of --suggest-labels: say how many")
+        if suggest_labels and labels is None:
+            labels = Path("labels.csv") if file == STANDARD else copy_name(table, "labels").with_suffix(".csv")
         places = _places(
             table, file, output, patches, report, "cleaned", copy=not detect_only, examples=examples, labels=labels
         )

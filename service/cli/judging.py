@@ -167,6 +167,7 @@ class _EngineJudges:
             detect_only=options.detect_only,
             min_confidence=options.min_confidence,
             max_error_rate=options.max_error_rate,
+            suggest_labels=options.labels.wanted,
         )
 
         def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:

@@ -507,3 +507,8 @@ def test_labels_are_never_written_over_the_examples(judges: FakeJudges, table: P
     run("clean", "hotels.csv", "--suggest-labels", "1")
     code, _, err = run("clean", "hotels.csv", "--suggest-labels", "1", "--examples", "hotels.labels.csv")
     assert code == 2 and "say another --labels" in err
+
+
+def test_a_place_for_labels_without_a_number_of_them_is_refused(judges: FakeJudges, table: Path, run: Run) -> None:
+    code, _, err = run("clean", "hotels.csv", "--labels", "l.csv")
+    assert code == 2 and "say how many" in err

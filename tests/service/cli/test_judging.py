@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import replace
 from functools import partialmethod
@@ -13,9 +15,19 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.inference.batching import run_task
 from model.inference.cleaning import clean
 from model.inference.completion import complete
-from model.tuples import AdaptationOptions, CleaningOptions, CompletionOptions, CompletionTarget, Relation
+from model.tuples import (
+    AdaptationOptions,
+    Cell,
+    CellExample,
+    CleaningOptions,
+    CompletionOptions,
+    CompletionTarget,
+    Relation,
+)
 from service.cli import main
 from service.cli.judging import JudgingError, JudgingOptions, describe_weights, evaluate_model, load_judges
+from service.cli.labels import Labels
+from service.storage.table_file import RowChunk
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +137,24 @@ def test_a_file_goes_through_the_real_engine(
     restored = tmp_path / "restored.csv"
     assert main(["patch", "revert", str(cleaned), str(log), "-o", str(restored)]) == 0
     assert restored.read_bytes() == dirty.read_bytes() != cleaned.read_bytes()
+
+
+def test_labels_go_to_the_model_and_rows_worth_one_come_back(served: Checkpoint, people: Relation) -> None:
+    labels = Labels({11: ("known", *people.tuples[1][1:])}, frozenset({0, 1}), wanted=2)
+    labels.begin_part(RowChunk(list(people.tuples), list(range(10, 50))))
+    with load_judges(served.path) as judges:
+        found = judges.cleaning(JudgingOptions(labels=labels))(people.attributes, list(people.tuples), ignore)
+    examples = tuple(CellExample(Cell(1, column), ("known", people.tuples[1][1])[column]) for column in (0, 1))
+    expected = run_task(served, clean(served, people, CleaningOptions(examples=examples, suggest_labels=2)))
+    assert [(one.row, one.column, one.new) for one in found] == [
+        (one.cell.tuple_id, one.cell.attribute, one.repair) for one in expected.repairs
+    ]
+    assert (1, 0, "known") in [(one.row, one.column, one.new) for one in found]
+    file = io.BytesIO()
+    labels.write(people.attributes, file)
+    lines = list(csv.reader(io.StringIO(file.getvalue().decode())))
+    assert [line[:2] for line in lines[1:]] == [
+        ["11", "labelled"],
+        *([str(one.tuple_id + 10), one.reason] for one in expected.suggestions),
+    ]
+    assert len(lines) == 4
