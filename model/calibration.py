@@ -1,7 +1,7 @@
 """Scores and statistics into probabilities that mean what they say.
 
-A calibrator is a small multilayer perceptron over named features, then isotonic regression, both fitted
-with scikit-learn on held-out corpus tables and stored as JSON numbers. Inference needs numpy alone. The
+A calibrator is a logistic regression or a small multilayer perceptron over named features, then isotonic regression,
+both fitted with scikit-learn on held-out corpus tables and stored as JSON numbers. Inference needs numpy alone. The
 features are the model's scores beside column statistics, so one place weighs the two, and leaving the
 statistics out is another calibrator, not another code path.
 """
@@ -15,10 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from model.errors import CheckpointError
+from model.errors import CheckpointError, InputError
 
-Floats = np.ndarray
+Floats = npt.NDArray[np.float64]
+Layers = tuple[tuple[list[list[float]], list[float]], ...]
+"""Weights (in, out) and bias (out,) of each layer, as nested lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,14 @@ class Calibrator:
     Attributes:
         features: names of the columns that `predict` takes, in order.
         center, scale: standardization of each feature.
-        layers: hidden layers with ReLU, then one output unit.
+        layers: hidden layers with ReLU, then one output unit; that alone is a logistic regression.
         knots, probabilities: the isotonic map from the network's probability to the calibrated one.
     """
 
     features: tuple[str, ...]
     center: tuple[float, ...]
     scale: tuple[float, ...]
-    layers: tuple[tuple[list[list[float]], list[float]], ...]
+    layers: Layers
     knots: tuple[float, ...]
     probabilities: tuple[float, ...]
 
@@ -43,13 +46,8 @@ class Calibrator:
         """Calibrated probabilities, float64 (n,), of features (n, len(self.features)); rounded to 1e-6."""
         if features.shape[0] == 0:
             return np.zeros(0)
-        hidden = np.clip((features.astype(np.float64) - self.center) / self.scale, -8.0, 8.0)
-        for number, (weights, bias) in enumerate(self.layers):
-            hidden = hidden @ np.asarray(weights) + np.asarray(bias)
-            if number < len(self.layers) - 1:
-                hidden = np.maximum(hidden, 0.0)
-        raw = 1.0 / (1.0 + np.exp(-np.clip(hidden[:, 0], -40.0, 40.0)))
-        return np.round(np.interp(raw, self.knots, self.probabilities), 6)
+        standard = np.clip((features.astype(np.float64) - self.center) / self.scale, -8.0, 8.0)
+        return np.round(np.interp(_scores(self.layers, standard), self.knots, self.probabilities), 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +103,71 @@ def fit_calibrator(
         features: (n, len(names)).
         labels: 0 or 1, (n,).
         groups: (n,) which table each row came from; a table is never on both sides of a fold.
+        hidden: hidden units of the perceptron; 0 fits a logistic regression.
+
+    Raises:
+        InputError: all rows are of one group, so none can be held out.
     """
-    from sklearn.isotonic import IsotonicRegression
     from sklearn.model_selection import GroupKFold
 
     center, scale = features.mean(0), features.std(0) + 1e-6
     standard = np.clip((features - center) / scale, -8.0, 8.0)
     folds = min(4, len(np.unique(groups)))
+    if folds < 2:
+        raise InputError("a calibrator needs windows of two repositories or more", field="windows")
     scores = np.zeros(len(labels))
     for train, test in GroupKFold(folds).split(standard, labels, groups):
-        scores[test] = _network(standard[train], labels[train], seed, hidden).predict_proba(standard[test])[:, 1]
-    isotonic = IsotonicRegression(y_min=1e-4, y_max=1 - 1e-4, out_of_bounds="clip").fit(scores, labels)
-    network = _network(standard, labels, seed, hidden)
-    layers = tuple(
-        (weights.round(6).tolist(), bias.round(6).tolist())
-        for weights, bias in zip(network.coefs_, network.intercepts_, strict=True)
-    )
+        scores[test] = _scores(_layers(standard[train], labels[train], seed, hidden), standard[test])
+    layers = _layers(standard, labels, seed, hidden)
+    knots, probabilities = _centered_isotonic(scores, labels)
     return Calibrator(
         tuple(names),
         tuple(center.round(6).tolist()),
         tuple(scale.round(6).tolist()),
         layers,
-        tuple(isotonic.X_thresholds_.tolist()),
-        tuple(isotonic.y_thresholds_.tolist()),
+        tuple(knots.tolist()),
+        tuple(probabilities.tolist()),
     )
+
+
+def _centered_isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
+    """Knots and values of isotonic regression, each block of equal values as one knot at its mean score.
+
+    So the map rises throughout instead of in steps (centered isotonic regression, Oron and Flournoy 2017): a threshold
+    cuts where it says, and two cells of one block still differ.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(y_min=1e-4, y_max=1 - 1e-4, out_of_bounds="clip").fit_transform(scores, labels)
+    values, block = np.unique(fitted, return_inverse=True)
+    return np.bincount(block, weights=scores) / np.bincount(block), values
+
+
+def _scores(layers: Layers, standard: Floats) -> Floats:
+    """Uncalibrated probabilities, (n,), of standardized features (n, features)."""
+    hidden = standard
+    for number, (weights, bias) in enumerate(layers):
+        hidden = hidden @ np.asarray(weights) + np.asarray(bias)
+        if number < len(layers) - 1:
+            hidden = np.maximum(hidden, 0.0)
+    raw: Floats = 1.0 / (1.0 + np.exp(-np.clip(hidden[:, 0], -40.0, 40.0)))
+    return raw
+
+
+def _layers(standard: Floats, labels: Floats, seed: int, hidden: int) -> Layers:
+    """Fitted layers, rounded to 1e-6."""
+    if hidden:
+        network = _network(standard, labels, seed, hidden)
+        fitted = list(zip(network.coefs_, network.intercepts_, strict=True))
+    else:
+        from sklearn.linear_model import LogisticRegression
+
+        if labels.min() == labels.max():  # nothing to tell apart
+            fitted = [(np.zeros((standard.shape[1], 1)), np.array([10.0 if labels.max() else -10.0]))]
+        else:
+            regression = LogisticRegression().fit(standard, labels)
+            fitted = [(regression.coef_.T, regression.intercept_)]
+    return tuple((weights.round(6).tolist(), bias.round(6).tolist()) for weights, bias in fitted)
 
 
 def _network(features: Floats, labels: Floats, seed: int, hidden: int):  # type: ignore[no-untyped-def]

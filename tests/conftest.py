@@ -23,9 +23,10 @@ from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.corpus import CorpusTable
 from model.inference.batching import run_task
-from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES
-from model.inference.cleaning import DETECTION_FEATURES, detect
+from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES
+from model.inference.cleaning import detect
 from model.inference.reading import Reader
+from model.inference.suspicion import LESSON_FEATURES
 from model.serialization import TupleSerializer
 from model.tokenizer import SpecialToken, TupleTokenizer
 from model.tuples import Relation
@@ -185,11 +186,11 @@ def linear_calibration(
     """Calibrators of every name that inference asks for."""
     of_model = {name: weight for name, weight in repair.items() if name in MODEL_FEATURES}
     of_logit = {name: weight for name, weight in detection.items() if name == "detection_logit"}
-    repairing = linear_calibrator(REPAIR_FEATURES, repair, repair_bias)
+    repairing = linear_calibrator(FILL_FEATURES, repair, repair_bias)
     alone = linear_calibrator(MODEL_FEATURES, of_model, repair_bias)
     return Calibration(
         {
-            "detection": linear_calibrator(DETECTION_FEATURES, detection, detection_bias),
+            "detection": linear_calibrator(LESSON_FEATURES, detection, detection_bias),
             "detection_alone": linear_calibrator(("detection_logit",), of_logit, detection_bias),
             "repair": repairing,
             "repair_alone": alone,

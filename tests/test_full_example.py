@@ -48,7 +48,7 @@ def test_from_a_corpus_to_a_cleaned_file_and_a_served_model(
     monkeypatch.setattr(pretraining, "ModelConfig", SmallModelConfig)
     fixed = ["--corpus", str(corpus), "--run", str(run), "--output", str(checkpoint), "--device", "cpu"]
     assert pretraining.main([*fixed, *SHAPE, *RUN, "--validation-chunks", "1", "--name", "example"]) == 0
-    assert calibration.main(["--corpus", str(corpus), "--checkpoint", str(checkpoint), "--windows", "4"]) == 0
+    assert calibration.main(["--corpus", str(corpus), "--checkpoint", str(checkpoint), "--windows", "18"]) == 0
 
     card = json.loads((checkpoint / "card.json").read_text("utf-8"))
     assert (card["name"], card["steps"], card["data"]["tables"]) == ("example", 8, 2)

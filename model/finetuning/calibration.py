@@ -22,26 +22,27 @@ import numpy as np
 from model.calibration import Calibration, expected_calibration_error, fit_calibrator
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.corpus import CorpusTable, corpus_folder, read_tables
-from model.corruption import CorruptedRelation, corrupt_relation
-from model.finetuning.evidence import CORRUPTION, has_known_truth
+from model.errors import InputError
+from model.finetuning.windows import Window, by_repository, corrupted_window
 from model.inference.batching import ModelTask, run_tasks
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
-from model.inference.canonical import Canonical
-from model.inference.cleaning import DETECTION_FEATURES, calibrated, detect, detection_features
+from model.inference.cleaning import calibrated, detect, detection_features
 from model.inference.reading import Reader
 from model.inference.statistics import RelationStatistics
+from model.inference.suspicion import DETECTION_FEATURES
 from model.pretraining import VALIDATION_SHARD
 from model.tuples import Cell, Relation
 
 logger = logging.getLogger(__name__)
 
+_JUDGED_TUPLES = 32
 _ASK_PROBABILITY = 0.35
 _FILLS_PER_WINDOW = 8
 
 
 @dataclass(slots=True)
 class Observations:
-    """Features, labels and the group (repository) of each row, for one calibrator."""
+    """Features, labels and the group (repository) of each row, for one calibrator; its own features come first."""
 
     features: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
@@ -60,23 +61,14 @@ class Observations:
         self.groups += other.groups
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Everything as three arrays."""
+        """Everything as three arrays.
+
+        Raises:
+            InputError: nothing was observed.
+        """
+        if not self.labels:
+            raise InputError("nothing was observed: calibration needs more windows", field="windows")
         return np.concatenate(self.features), np.concatenate(self.labels), np.concatenate(self.groups)
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """A corrupted window in canonical order with its truth, and the tuples that are judged."""
-
-    reader: Reader
-    statistics: RelationStatistics
-    truth: list[tuple[str, ...]]
-    judged: list[int]
-
-    def true(self, cell: Cell) -> str | None:
-        """The true value of a cell; None where it cannot be told."""
-        value = self.truth[cell.tuple_id][cell.attribute]
-        return value if has_known_truth(self.statistics.columns[cell.attribute], value) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +81,12 @@ class _Draw:
 
 
 def _draws(tables: Sequence[CorpusTable], windows: int, seed: int) -> list[_Draw]:
-    usable = [table for table in tables if len(table.relation) >= 20]
-    repositories = sorted({table.repository for table in usable})
+    grouped = by_repository(tables)
     drawn = []
     for number in range(windows):
         rng = random.Random(f"{seed}:{number}")
-        repository = rng.choice(repositories)
-        table = rng.choice([one for one in usable if one.repository == repository])
-        drawn.append(_Draw(table.relation, repositories.index(repository), f"{seed}:{number}:window"))
+        group = rng.randrange(len(grouped))
+        drawn.append(_Draw(rng.choice(grouped[group]).relation, group, f"{seed}:{number}:window"))
     return drawn
 
 
@@ -113,14 +103,17 @@ def observe(
     where `calibration` is None its calibrator is fitted in between.
     """
     draws = _draws(tables, windows, seed)
-    observations = {name: Observations() for name in FEATURES}
+    observations = {name: Observations() for name in (*FEATURES, "fill_alone")}
     logits = []
     judging = (_judge(checkpoint, draw) for draw in draws)
     for draw, (judged, features, wrong) in zip(draws, run_tasks(checkpoint, judging), strict=True):
         observations["detection"].add(features, wrong, draw.group)
         logits.append(judged)
     logger.info("judged %d windows", windows)
-    calibration = calibration or fit({"detection": observations["detection"]}, "detection")
+    if calibration is None:
+        features, labels, groups = observations["detection"].arrays()
+        detection = fit_calibrator(DETECTION_FEATURES, features, labels, groups, hidden=HIDDEN["detection"])
+        calibration = Calibration({"detection": detection}, "detection")
     asking = (_ask(checkpoint, draw, judged, calibration) for draw, judged in zip(draws, logits, strict=True))
     for number, asked in enumerate(run_tasks(checkpoint, asking)):
         for name, one in asked.items():
@@ -132,13 +125,13 @@ def observe(
 
 def _judge(checkpoint: Checkpoint, draw: _Draw) -> ModelTask[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Detection logits of a window (tuples, attributes), and features and labels of the judged tuples' cells."""
-    window = _window(checkpoint, draw.relation, random.Random(draw.seed))
-    logits = yield from detect(window.reader, tuple_ids=window.judged)
-    features = detection_features(checkpoint, logits, window.statistics)[window.judged]
-    cells = [Cell(row, attribute) for row in window.judged for attribute in range(logits.shape[1])]
-    known = np.array([window.true(cell) is not None for cell in cells])
-    wrong = np.array([(window.reader.relation.value(cell) or "") != window.true(cell) for cell in cells])
-    return logits, features.reshape(len(cells), -1)[known], wrong[known]
+    window = corrupted_window(draw.relation, random.Random(draw.seed), _JUDGED_TUPLES)
+    logits = yield from detect(Reader(checkpoint, window.relation), tuple_ids=window.judged)
+    features = detection_features(checkpoint, logits, window.statistics)
+    cells = window.known_cells()
+    rows, attributes = np.array([(cell.tuple_id, cell.attribute) for cell in cells], dtype=np.int64).reshape(-1, 2).T
+    features = features[rows, attributes, : len(DETECTION_FEATURES)]
+    return logits, features, np.array([window.wrong(cell) for cell in cells], dtype=bool)
 
 
 def _ask(
@@ -146,103 +139,92 @@ def _ask(
 ) -> ModelTask[dict[str, Observations]]:
     """Candidates of suspected and of some wrong cells of the window, and of cells of another that are made missing."""
     rng = random.Random(draw.seed)
-    observed = {"repair": Observations(), "fill": Observations()}
-    window = _window(checkpoint, draw.relation, rng)
+    observed = {name: Observations() for name in ("repair", "fill", "fill_alone")}
+    window = corrupted_window(draw.relation, rng, _JUDGED_TUPLES)
     features = detection_features(checkpoint, logits, window.statistics)
     flat = calibrated(calibration, "detection", features.reshape(-1, features.shape[-1]), True)
     probabilities = np.clip(flat.reshape(logits.shape), 1e-4, 1 - 1e-4)
     yield from _observe_repair(checkpoint, window, probabilities, draw.group, rng, observed["repair"])
-    yield from _observe_fill(checkpoint, draw.relation, draw.group, rng, observed["fill"])
+    yield from _observe_fill(checkpoint, draw.relation, draw.group, rng, observed)
     return observed
-
-
-def _sample(relation: Relation, rng: random.Random) -> Relation:
-    """Some consecutive tuples and some attributes."""
-    count = min(len(relation), rng.choice((40, 80, 150, 300, 600)))
-    start = rng.randint(0, len(relation) - count)
-    width = len(relation.attributes)
-    attributes = sorted(rng.sample(range(width), min(width, rng.randint(4, 16))))
-    rows = [[values[a] for a in attributes] for values in relation.tuples[start : start + count]]
-    return Relation.of([relation.attributes[a] for a in attributes], rows)
-
-
-def _window(checkpoint: Checkpoint, relation: Relation, rng: random.Random) -> _Window:
-    episode: CorruptedRelation = corrupt_relation(_sample(relation, rng), rng, CORRUPTION)
-    canonical = Canonical.of(episode.dirty)
-    truth = [
-        tuple(episode.clean.tuples[row][attribute] or "" for attribute in canonical.attributes)
-        for row in canonical.tuple_ids
-    ]
-    judged = sorted(rng.sample(range(len(truth)), min(len(truth), 32)))
-    reader = Reader(checkpoint, canonical.relation)
-    return _Window(reader, RelationStatistics(canonical.relation), truth, judged)
 
 
 def _observe_repair(
     checkpoint: Checkpoint,
-    window: _Window,
+    window: Window,
     probabilities: np.ndarray,
     group: int,
     rng: random.Random,
     into: Observations,
 ) -> ModelTask[None]:
-    relation = window.reader.relation
     asked = []
-    for row in window.judged:
-        for attribute in range(len(relation.attributes)):
-            probability = float(probabilities[row, attribute])
-            true = window.true(Cell(row, attribute))
-            wrong = true is not None and (relation.tuples[row][attribute] or "") != true
-            if probability >= _ASK_PROBABILITY or (wrong and rng.random() < 0.5):
-                logit = float(np.log(probability / (1 - probability)))
-                asked.append(AskedCell(Cell(row, attribute), "repair", logit))
+    for cell in (Cell(row, attribute) for row in window.judged for attribute in range(probabilities.shape[1])):
+        probability = float(probabilities[cell.tuple_id, cell.attribute])
+        wrong = window.true(cell) is not None and window.wrong(cell)
+        if probability >= _ASK_PROBABILITY or (wrong and rng.random() < 0.5):
+            asked.append(AskedCell(cell, "repair", float(np.log(probability / (1 - probability)))))
     yield from _observe_candidates(checkpoint, window, asked, group, into)
 
 
 def _observe_fill(
-    checkpoint: Checkpoint, relation: Relation, group: int, rng: random.Random, into: Observations
+    checkpoint: Checkpoint, relation: Relation, group: int, rng: random.Random, into: dict[str, Observations]
 ) -> ModelTask[None]:
-    """Candidates of cells that are made missing in a window that is corrupted a little."""
-    window = _window(checkpoint, relation, rng)
-    observed = window.reader.relation
+    """Candidates of cells that are made missing in a window that is corrupted a little, with and without statistics."""
+    window = corrupted_window(relation, rng, _JUDGED_TUPLES)
     present = [Cell(r, a) for r in window.judged for a, true in enumerate(window.truth[r]) if true]
     chosen = rng.sample(present, min(len(present), _FILLS_PER_WINDOW))
-    rows = [list(values) for values in observed.tuples]
+    rows = [list(values) for values in window.relation.tuples]
     for cell in chosen:
         rows[cell.tuple_id][cell.attribute] = None
-    hidden = Relation.of(observed.attributes, rows)
-    reader = Reader(checkpoint, hidden)
-    masked = _Window(reader, RelationStatistics(hidden), window.truth, window.judged)
-    yield from _observe_candidates(checkpoint, masked, [AskedCell(cell, "fill") for cell in chosen], group, into)
+    hidden = Relation.of(window.relation.attributes, rows)
+    masked = Window(RelationStatistics(hidden), window.truth, window.judged)
+    asked = [AskedCell(cell, "fill") for cell in chosen]
+    yield from _observe_candidates(checkpoint, masked, asked, group, into["fill"])
+    yield from _observe_candidates(checkpoint, masked, asked, group, into["fill_alone"], use_statistics=False)
 
 
 def _observe_candidates(
-    checkpoint: Checkpoint, window: _Window, asked: list[AskedCell], group: int, into: Observations
+    checkpoint: Checkpoint,
+    window: Window,
+    asked: list[AskedCell],
+    group: int,
+    into: Observations,
+    use_statistics: bool = True,
 ) -> ModelTask[None]:
-    found = yield from CandidateFinder(checkpoint, window.reader, window.statistics).find(asked)
+    statistics = window.statistics if use_statistics else None
+    finder = CandidateFinder(checkpoint, Reader(checkpoint, window.relation), statistics)
+    found = yield from finder.find(asked)
     for one in found:
         cell = one.asked.cell
-        observed, true = window.reader.relation.value(cell) or "", window.true(cell) or ""
+        observed, true = window.relation.value(cell) or "", window.true(cell) or ""
         use = np.array([value != observed for value in one.values], dtype=bool)
         right = np.array([value == true for value in one.values])
         if use.any():
-            features = one.features[use]
-            into.add(features if one.asked.task == "fill" else features[:, : len(REPAIR_FEATURES)], right[use], group)
+            into.add(one.features[use], right[use], group)
 
 
 FEATURES = {"detection": DETECTION_FEATURES, "repair": REPAIR_FEATURES, "fill": FILL_FEATURES}
+HIDDEN = {"detection": 0, "repair": 0, "fill": 24}
+"""Hidden units: where a judge has weighed the statistics, what a perceptron makes of them does not hold elsewhere."""
+
 ALONE = {"detection": 1, "repair": len(MODEL_FEATURES), "fill": len(MODEL_FEATURES)}
 
 
 def fit(observations: dict[str, Observations], source: str, seed: int = 0) -> Calibration:
-    """Calibrators with statistics, and `…_alone` ones that see the model's features only."""
+    """Calibrators with statistics, and `…_alone` ones that see the model's features only.
+
+    The latter weigh by logistic regression: they rank what the model says by how it says it. That of filling learns
+    from the candidates that there are without statistics, where those are observed.
+    """
     calibrators = {}
-    for name, one in observations.items():
-        features, labels, groups = one.arrays()
-        calibrators[name] = fit_calibrator(FEATURES[name], features, labels, groups, seed=seed)
+    for name, features_of in FEATURES.items():
+        features, labels, groups = observations[name].arrays()
+        own = features[:, : len(features_of)]
+        calibrators[name] = fit_calibrator(features_of, own, labels, groups, seed=seed, hidden=HIDDEN[name])
+        features, labels, groups = observations.get(f"{name}_alone", observations[name]).arrays()
         alone = ALONE[name]
         calibrators[f"{name}_alone"] = fit_calibrator(
-            FEATURES[name][:alone], features[:, :alone], labels, groups, seed=seed, hidden=12
+            features_of[:alone], features[:, :alone], labels, groups, seed=seed, hidden=0
         )
     return Calibration(calibrators, source)
 
@@ -251,7 +233,7 @@ def check(calibration: Calibration, observations: dict[str, Observations]) -> di
     """Figures of every calibrator on observations that it was not fitted on."""
     report = {}
     for name, calibrator in calibration.calibrators.items():
-        features, labels, _ = observations[name.removesuffix("_alone")].arrays()
+        features, labels, _ = observations.get(name, observations[name.removesuffix("_alone")]).arrays()
         probabilities = calibrator.predict(features[:, : len(calibrator.features)])
         flagged = probabilities >= 0.5
         right = float((labels[flagged] == 1).sum())

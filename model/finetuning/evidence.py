@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,26 +20,27 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from model.checkpoint import JUDGES_FILE
-from model.config import CorruptionConfig
 from model.corpus import TRAINING_SHARDS, CorpusTable, corpus_folder, read_tables
-from model.corruption import corrupt_relation
+from model.finetuning.windows import Window, by_repository, corrupted_window
 from model.inference.candidates import REPAIR_JUDGE_FEATURES
-from model.inference.canonical import Canonical
-from model.inference.columns import Column, is_missing_spelling
 from model.inference.statistics import CELL_FEATURES, RelationStatistics
+from model.inference.suspicion import FIRST_LOOK, SECOND_FEATURES, SECOND_LOOK, judge_cells, second_look
 from model.judge import Judge, fit_judge, save_judges
-from model.tuples import Cell, Relation
+from model.tuples import Cell
 
 logger = logging.getLogger(__name__)
 
+Rows = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+"""Features, labels and weights of what a judge learns from."""
+
 _MAX_ROWS = 1200
-_MIN_TUPLES = 20
 _JUDGED_TUPLES = 48
-_ASK_PROBABILITY = 0.3
+_FIRST_TREES, _SECOND_TREES = 120, 200
+_ASK_LOGIT = float(np.log(0.3 / 0.7))
 _ASKED_WRONG = 0.5
-_NUMERIC_SHARE = 0.8
 _TOLD_SHARE = 0.6
 _TOLD_STRENGTH = 0.3
 _GAP_WEIGHT = 0.25
@@ -91,107 +92,69 @@ CANDIDATE_DIRECTIONS = {
 """The same of a candidate: 1 for it being the truth."""
 
 
-CORRUPTION = CorruptionConfig(placeholder_rate=0.2, drift_rate=0.4, conflict_rate=0.45, named_source_rate=0.7)
-"""More of the errors that only a whole column or several sources show, which is what these statistics are for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A corrupted window in canonical order.
-
-    Attributes:
-        statistics: of the dirty relation.
-        truth: the true values, (tuples, attributes).
-        judged: the tuples that are looked at.
-    """
-
-    statistics: RelationStatistics
-    truth: list[tuple[str, ...]]
-    judged: list[int]
-
-    def wrong(self, tuple_id: int, attribute: int) -> bool:
-        """Whether a cell does not hold its true value."""
-        return (self.statistics.relation.tuples[tuple_id][attribute] or "") != self.truth[tuple_id][attribute]
-
-    def is_known(self, tuple_id: int, attribute: int) -> bool:
-        """Whether the truth of a cell can be told."""
-        return has_known_truth(self.statistics.columns[attribute], self.truth[tuple_id][attribute])
-
-
-def has_known_truth(column: Column, value: str) -> bool:
-    """Whether a published value can be taken for the truth: not `N/A` among numbers, where nothing is known."""
-    if not value or not is_missing_spelling(value):
-        return True
-    spelled = [is_missing_spelling(value) for value in column.distinct]
-    rest = column.present - int(column.counts[spelled].sum())
-    numeric = int(column.counts[~np.isnan(column.numbers) & ~np.array(spelled, dtype=bool)].sum())
-    return numeric < _NUMERIC_SHARE * max(1, rest)
-
-
 def draw_window(tables: Sequence[Sequence[CorpusTable]], seed: str) -> Window:
     """One corrupted window; `tables` are grouped by repository, and every repository is as likely as the others."""
     rng = random.Random(seed)
-    table = rng.choice(rng.choice(tables))
-    episode = corrupt_relation(sample(table.relation, rng), rng, CORRUPTION)
-    canonical = Canonical.of(episode.dirty)
-    truth = [
-        tuple(episode.clean.tuples[row][attribute] or "" for attribute in canonical.attributes)
-        for row in canonical.tuple_ids
-    ]
-    judged = sorted(rng.sample(range(len(truth)), min(len(truth), _JUDGED_TUPLES)))
-    return Window(RelationStatistics(canonical.relation), truth, judged)
-
-
-def sample(relation: Relation, rng: random.Random) -> Relation:
-    """Some consecutive tuples and some attributes."""
-    count = min(len(relation), rng.choice((40, 80, 150, 300, 600, 1200)))
-    start = rng.randint(0, len(relation) - count)
-    width = len(relation.attributes)
-    attributes = sorted(rng.sample(range(width), min(width, rng.randint(4, 20))))
-    rows = [[values[a] for a in attributes] for values in relation.tuples[start : start + count]]
-    return Relation.of([relation.attributes[a] for a in attributes], rows)
+    return corrupted_window(rng.choice(rng.choice(tables)).relation, rng, _JUDGED_TUPLES)
 
 
 _TABLES: list[list[CorpusTable]] = []
 """Set before worker processes fork, so that they share the tables."""
 
 
-def observe_cells(seed: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features float32 (cells, features), labels and weights of the judged cells of one window."""
+@dataclass(frozen=True, slots=True)
+class ObservedCells:
+    """The judged cells of one window: those whose truth is known are learned from, all are suspected.
+
+    Attributes:
+        features: float32 (judged tuples, attributes, features).
+        wrong: whether each holds another value than the true one, (judged tuples, attributes).
+        weights: how much each counts, 0 where its truth is not known, (judged tuples, attributes).
+    """
+
+    features: npt.NDArray[np.float32]
+    wrong: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.float64]
+
+    def rows(self, seen: npt.NDArray[np.float32]) -> Rows:
+        """What is learned from, where each cell is seen as in `seen`, (judged tuples, attributes, any features)."""
+        known = self.weights > 0
+        return seen[known], self.wrong[known].astype(np.int64), self.weights[known]
+
+
+def observe_cells(seed: str) -> ObservedCells:
+    """The judged cells of one window."""
     window = draw_window(_TABLES, seed)
-    features = window.statistics.cell_features()
-    cells = [(row, a) for row in window.judged for a in range(features.shape[1]) if window.is_known(row, a)]
-    rows, attributes = np.array(cells, dtype=np.int64).reshape(-1, 2).T
-    found, labels = features[rows, attributes], np.array([window.wrong(*cell) for cell in cells], dtype=np.int64)
-    return found, labels, np.where(_is_fillable_gap(found) & (labels == 0), _GAP_WEIGHT, 1.0)
+    features = window.statistics.cell_features()[window.judged]
+    wrong, weights = np.zeros(features.shape[:2], dtype=bool), np.zeros(features.shape[:2])
+    places = {row: place for place, row in enumerate(window.judged)}
+    for cell in window.known_cells():
+        place = places[cell.tuple_id], cell.attribute
+        wrong[place], weights[place] = window.wrong(cell), 1.0
+    weights[_is_fillable_gap(features) & ~wrong] *= _GAP_WEIGHT
+    return ObservedCells(features, wrong, weights)
 
 
 def _is_fillable_gap(features: np.ndarray) -> np.ndarray:
     """Which cells are missing though agreeing tuples tell the value: nobody knows whether their publisher erred."""
-    named = {name: features[:, CELL_FEATURES.index(name)] for name in ("is_missing", "vote_top_share", "vote_strength")}
+    names = ("is_missing", "vote_top_share", "vote_strength")
+    named = {name: features[..., CELL_FEATURES.index(name)] for name in names}
     told = (named["vote_top_share"] >= _TOLD_SHARE) & (named["vote_strength"] >= _TOLD_STRENGTH)
     return (named["is_missing"] > 0) & told
 
 
-def observe_candidates(seed: str, detection: Judge) -> tuple[np.ndarray, np.ndarray]:
+def observe_candidates(seed: str, judges: Mapping[str, Judge]) -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of the proposals for the suspected and for some of the wrong cells of one window."""
     window, rng = draw_window(_TABLES, seed), random.Random(seed + ":asked")
-    features = window.statistics.cell_features()[window.judged]
-    logits = detection.logits(features.reshape(-1, features.shape[-1])).reshape(features.shape[:2])
-    suspected = logits >= np.log(_ASK_PROBABILITY / (1 - _ASK_PROBABILITY))
+    logits = judge_cells(judges, second_look(judges, window.statistics.cell_features()))
     found, labels = [], []
-    for place, row in enumerate(window.judged):
-        for attribute in range(features.shape[1]):
-            wrong = window.wrong(row, attribute)
-            if not (suspected[place, attribute] or (wrong and rng.random() < _ASKED_WRONG)):
-                continue
-            cell = Cell(row, attribute)
-            observed, true = window.statistics.relation.value(cell) or "", window.truth[row][attribute]
-            if not window.is_known(row, attribute):
-                true = ""
+    for cell in (Cell(row, attribute) for row in window.judged for attribute in range(logits.shape[1])):
+        logit = float(logits[cell.tuple_id, cell.attribute])
+        if logit >= _ASK_LOGIT or (window.wrong(cell) and rng.random() < _ASKED_WRONG):
+            observed, true = window.relation.value(cell) or "", window.true(cell) or ""
             for value in window.statistics.proposals(cell):
                 if value != observed:
-                    found.append(repair_features(window.statistics, cell, value, float(logits[place, attribute])))
+                    found.append(repair_features(window.statistics, cell, value, logit))
                     labels.append(value == true)
     width = len(REPAIR_JUDGE_FEATURES)
     return np.array(found, dtype=np.float32).reshape(-1, width), np.array(labels, dtype=np.int64)
@@ -203,27 +166,47 @@ def repair_features(statistics: RelationStatistics, cell: Cell, value: str, erro
 
 
 def train(tables: Sequence[CorpusTable], windows: int, seed: int, workers: int) -> dict[str, Judge]:
-    """Judges named `detection` and `repair`; the second half of the windows is for repairs."""
-    usable: dict[str, list[CorpusTable]] = {}
-    for table in tables:
-        if len(table.relation) >= _MIN_TUPLES:
-            usable.setdefault(table.repository, []).append(table)
-    _TABLES[:] = [usable[name] for name in sorted(usable)]
+    """Judges of the first and the second look at cells, and of repairs, for which there is a second lot of windows."""
+    _TABLES[:] = by_repository(tables)
     began = time.monotonic()
     seeds = [f"evidence:{seed}:{number}" for number in range(windows)]
     with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        cells = list(pool.map(observe_cells, seeds, chunksize=16))
-        features, labels, weights = (np.concatenate(parts) for parts in zip(*cells, strict=True))
-        logger.info("%d cells of %d windows after %.0f s", len(labels), windows, time.monotonic() - began)
-        detection = fit_judge(CELL_FEATURES, features, labels, weights, directions=CELL_DIRECTIONS, seed=seed)
-        logger.info("fitted the judge of cells after %.0f s", time.monotonic() - began)
-        seeds = [f"evidence:{seed}:{windows + number}" for number in range(windows)]
-        candidates = list(pool.map(partial(observe_candidates, detection=detection), seeds, chunksize=16))
+        observed = list(pool.map(observe_cells, seeds, chunksize=16))
+    logger.info("observed the cells of %d windows after %.0f s", windows, time.monotonic() - began)
+    judges = fit_looks(observed, seed)
+    logger.info("fitted both judges of cells after %.0f s", time.monotonic() - began)
+    seeds = [f"evidence:{seed}:{windows + number}" for number in range(windows)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        candidates = list(pool.map(partial(observe_candidates, judges=judges), seeds, chunksize=16))
     features, labels = (np.concatenate(parts) for parts in zip(*candidates, strict=True))
     logger.info("%d candidates after %.0f s", len(labels), time.monotonic() - began)
     repair = fit_judge(REPAIR_JUDGE_FEATURES, features, labels, directions=CANDIDATE_DIRECTIONS, seed=seed)
     logger.info("fitted the judge of repairs after %.0f s", time.monotonic() - began)
-    return {"detection": detection, "repair": repair}
+    return {**judges, "repair": repair}
+
+
+def fit_looks(observed: Sequence[ObservedCells], seed: int) -> dict[str, Judge]:
+    """The judges of both looks.
+
+    What the second one learns from is seen by a first judge that never saw the window: one is fitted on each half.
+    """
+    halves = observed[::2], observed[1::2]
+    second: list[Rows] = []
+    for own, other in (halves, halves[::-1]):
+        first = {FIRST_LOOK: _fit_first(other, seed)}
+        second += [one.rows(second_look(first, one.features)) for one in own]
+    judge = fit_judge(SECOND_FEATURES, *_joined(second), directions=CELL_DIRECTIONS, trees=_SECOND_TREES, seed=seed)
+    return {FIRST_LOOK: _fit_first(observed, seed), SECOND_LOOK: judge}
+
+
+def _fit_first(observed: Sequence[ObservedCells], seed: int) -> Judge:
+    rows = _joined([one.rows(one.features) for one in observed])
+    return fit_judge(CELL_FEATURES, *rows, directions=CELL_DIRECTIONS, trees=_FIRST_TREES, seed=seed)
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    features, wrong, weights = zip(*parts, strict=True)
+    return np.concatenate(features), np.concatenate(wrong), np.concatenate(weights)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

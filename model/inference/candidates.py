@@ -43,25 +43,13 @@ MODEL_FEATURES = (
 REPAIR_JUDGE_FEATURES = ("error_logit", *CANDIDATE_FEATURES)
 """What the judge of repairs sees: how suspicious the observed value is, and the statistics of the candidate."""
 
-_DIRECT = (
-    "candidate_vote_share",
-    "candidate_vote_is_top",
-    "candidate_distance",
-    "candidate_in_column",
-    "candidate_is_missing",
-    "candidate_is_respelled",
-    "observed_is_missing",
-    "observed_is_missing_spelling",
-)
-_INDIRECT = tuple(name for name in CANDIDATE_FEATURES if name not in _DIRECT)
-
-REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", "judge_logit", *_DIRECT)
-"""Features of a value that could repair a cell: what the model says, how likely the observed value is to be wrong, what
-the judge of column statistics says, and the few statistics that tell how far to believe either."""
+REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", "judge_logit")
+"""Features of a value that could repair a cell: what the model says, how likely the observed value is to be wrong, and
+what the judge of column statistics says."""
 
 FILL_FEATURES = (
     *REPAIR_FEATURES,
-    *_INDIRECT,
+    *CANDIDATE_FEATURES,
     "neighbour_share",
     "is_nearest",
     "neighbour_similarity",
@@ -69,8 +57,8 @@ FILL_FEATURES = (
     "is_longest_in_text",
     *EVIDENCE_FEATURES,
 )
-"""Features of a value that could fill a cell: those of a repair, and what resembling rows, the row's text and what the
-table itself teaches say."""
+"""Features of a value that could fill a cell: those of a repair, and what the columns, resembling rows, the row's text
+and what the table itself teaches say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,24 +196,17 @@ class CandidateFinder:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
             in_text = tuple(self.statistics.values_in_text(asked.cell)) if asked.task == "fill" else ()
-            features[:, len(REPAIR_FEATURES) + len(_INDIRECT) :] = _fill_features(values, evidence, in_text)
             of_values = [self.statistics.candidate_features(asked.cell, value) for value in values]
             statistics = np.array(of_values, dtype=np.float32).reshape(-1, len(CANDIDATE_FEATURES))
-            features[:, len(MODEL_FEATURES) + 1] = self._judge(asked, statistics)
-            features[:, len(MODEL_FEATURES) + 2 : len(REPAIR_FEATURES)] = statistics[:, _places(_DIRECT)]
-            features[:, len(REPAIR_FEATURES) : len(REPAIR_FEATURES) + len(_INDIRECT)] = statistics[
-                :, _places(_INDIRECT)
-            ]
+            of_fills = _fill_features(values, evidence, in_text)
+            features[:, REPAIR_FEATURES.index("judge_logit")] = self._judge(asked, statistics)
+            features[:, len(REPAIR_FEATURES) :] = np.concatenate((statistics, of_fills), axis=1)
         written = tuple(one.written for one in scored)
         respelled, corrected = (None, None) if self.statistics is None else self.statistics.spellings(asked.cell)
         context = self._context_values(asked.cell)
         return CandidateSet(
             asked, values, written, features, votes, similar, in_text, evidence, context, respelled, corrected
         )
-
-
-def _places(names: Sequence[str]) -> list[int]:
-    return [CANDIDATE_FEATURES.index(name) for name in names]
 
 
 def _fill_features(values: Sequence[str], evidence: CellEvidence, in_text: Sequence[str]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Find wrong cells and repair them: detect, find candidates, decide.
 
 One encoder pass judges every cell of a tuple. The detection logit and the column statistics go into one
-calibrated error probability; cells above a half are flagged. Candidates of flagged cells are scored by
+calibrated error probability; cells above `FLAG_PROBABILITY` are flagged. Candidates of flagged cells are scored by
 the decoder and calibrated likewise, and the best one is the repair if its expected precision is at least
 what the caller asks for. Otherwise the cell is an abstention: flagged, with candidates, unchanged.
 """
@@ -26,8 +26,9 @@ from model.inference.examples import DetectionLessons, KnownCell, RepairLessons,
 from model.inference.programs import Proposal
 from model.inference.reading import CONTEXT_SIZE, Reader
 from model.inference.rules import Rules, check_rule
-from model.inference.statistics import CELL_FEATURES, RelationStatistics
+from model.inference.statistics import RelationStatistics
 from model.inference.suggestions import suggest
+from model.inference.suspicion import LESSON_FEATURES, SECOND_FEATURES, SIGNS, judge_cells, second_look
 from model.tuples import (
     Cell,
     CellExample,
@@ -44,25 +45,8 @@ from model.tuples import (
 
 T = TypeVar("T")
 
-FLAG_PROBABILITY = 0.5
-"""Cells at least this likely to be wrong are flagged."""
-
-_DIRECT = (
-    "log_tuples",
-    "is_missing",
-    "is_missing_spelling",
-    "is_placeholder",
-    "is_respelled",
-    "vote_contradicts",
-    "vote_observed_share",
-    "vote_strength",
-    "column_is_key",
-    "column_disagreement",
-    "tuple_disagreement",
-)
-DETECTION_FEATURES = ("detection_logit", "judge_logit", *_DIRECT)
-"""What the detection calibrator weighs: the model, the judge of column statistics, and what tells how far to believe
-either."""
+FLAG_PROBABILITY = 0.65
+"""Cells at least this likely to be wrong are flagged: above a half, because a false alarm costs a person's time."""
 
 
 def clean(
@@ -135,14 +119,12 @@ def detect(
 
 
 def detection_features(checkpoint: Checkpoint, logits: np.ndarray, statistics: RelationStatistics | None) -> np.ndarray:
-    """Features of the detection calibrator, float32 (tuples, attributes, features): without statistics, logits only."""
+    """Float32 (tuples, attributes, len(LESSON_FEATURES)), the calibrator's first; without statistics one logit."""
     if statistics is None:
         return logits[..., None].astype(np.float32)
-    cells = statistics.cell_features()
-    judge = checkpoint.judges.get("detection")
-    judged = np.zeros(logits.shape) if judge is None else judge.logits(cells.reshape(-1, cells.shape[-1]))
-    judged = np.clip(judged.reshape(logits.shape), -10.0, 10.0)
-    direct = cells[..., [CELL_FEATURES.index(name) for name in _DIRECT]]
+    seen = second_look(checkpoint.judges, statistics.cell_features())
+    judged = np.clip(judge_cells(checkpoint.judges, seen), -10.0, 10.0)
+    direct = seen[..., [SECOND_FEATURES.index(name) for name in SIGNS]]
     return np.concatenate((logits[..., None], judged[..., None], direct), axis=-1).astype(np.float32)
 
 
@@ -223,7 +205,7 @@ class _Cleaner:
         logits = yield from self._counted(detect(self.reader, progress))
         features = detection_features(self.checkpoint, logits, self.statistics)
         if self.use_statistics:
-            self._contradicted = features[..., DETECTION_FEATURES.index("vote_contradicts")] > 0
+            self._contradicted = features[..., LESSON_FEATURES.index("vote_contradicts")] > 0
         flat = calibrated(self.calibration, "detection", features.reshape(-1, features.shape[-1]), self.use_statistics)
         probabilities = flat.reshape(logits.shape)
         if self._lessons is not None:

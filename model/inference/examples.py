@@ -4,7 +4,8 @@ The pretrained answers come from tables that are not this one. Labelled cells, c
 one differs: which columns and which shapes of values are wrong throughout, how far votes are to be believed here, which
 source of candidates is right, and what edit corrects a column (`model.inference.programs`). Detection and repair are
 refitted on top of the calibrated probabilities (`model.inference.effects`), which stand as they are where no label
-speaks against them, so that few labels do no harm. The features are those of the calibrators, as is their scale.
+speaks against them, so that few labels do no harm. The features are those of the calibrators, in their scale, and
+signs that may count more or less in this table.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from model.inference.candidates import CandidateSet
 from model.inference.columns import Column, collapsed, pattern_of
 from model.inference.effects import Cases, Effects, Group, fit_effects
 from model.inference.programs import ColumnPrograms, Pair, Proposal
+from model.inference.suspicion import DETECTION_FEATURES, LESSON_FEATURES
 from model.tuples import Cell, Evidence
 
 Floats = npt.NDArray[np.float64]
@@ -30,6 +32,7 @@ _CANDIDATE_SCALES = {"column": 0.5, "source": 1.0}
 """How far weights and effects of each kind are expected to lie from zero."""
 
 _FEATURE_LIMIT = 3.0
+_SIGN_UNIT = 0.3
 _LEAST = 1e-3
 _MOST_SURE = 0.99
 _LIKELY_PROGRAM = 0.3
@@ -44,7 +47,7 @@ class KnownCell:
         cell: its place in the relation that is judged.
         observed, true: its values, empty where missing; equal where the label confirms.
         probability: calibrated probability that the observed value is wrong.
-        features: of the detection calibrator, (features,).
+        features: what labels may speak of, (len(LESSON_FEATURES),).
     """
 
     cell: Cell
@@ -110,13 +113,13 @@ class DetectionLessons:
 
     def _features(self, features: npt.NDArray[np.float32], probabilities: Floats) -> Floats:
         own = np.clip(_logits(probabilities) / _FEATURE_LIMIT, -_FEATURE_LIMIT, _FEATURE_LIMIT)
-        return np.concatenate((own[:, None], _standardized(self._calibrator, features)), axis=1)
+        signs = np.clip(features[:, len(DETECTION_FEATURES) :] / _SIGN_UNIT, -_FEATURE_LIMIT, _FEATURE_LIMIT)
+        return np.concatenate((own[:, None], _standardized(self._calibrator, features), signs), axis=1)
 
     def _states(self, features: npt.NDArray[np.float32], missing: npt.NDArray[np.bool_]) -> list[str]:
         """Of each cell: missing, or what agreeing tuples say of it."""
-        names = self._calibrator.features
-        contradicted = features[:, names.index("vote_contradicts")] > 0
-        polled = features[:, names.index("vote_strength")] > 0
+        contradicted = features[:, LESSON_FEATURES.index("vote_contradicts")] > 0
+        polled = features[:, LESSON_FEATURES.index("vote_strength")] > 0
         told = np.select([missing, contradicted, polled], ["missing", "contradicted", "agreed"], "unpolled")
         return [str(one) for one in told]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.calibration import Calibration, Calibrator, expected_calibration_error, fit_calibrator
-from model.errors import CheckpointError
+from model.errors import CheckpointError, InputError
 
 NAMES = ("one", "two", "three")
 
@@ -50,6 +50,36 @@ def test_a_few_observations_are_enough_to_fit() -> None:
     calibrator = fit_calibrator(NAMES, *_sample(60, 3), hidden=4)
     assert calibrator.features == NAMES
     assert calibrator.predict(_sample(5, 4)[0]).shape == (5,)
+
+
+def test_without_hidden_units_it_is_a_logistic_regression() -> None:
+    features, labels, groups = _sample(2500, 1)
+    calibrator = fit_calibrator(NAMES, features, labels, groups, hidden=0)
+    assert len(calibrator.layers) == 1
+    probabilities = calibrator.predict(features)
+    assert expected_calibration_error(probabilities, labels) < 0.03
+    assert fit_calibrator(NAMES, features, labels, groups, hidden=0) == calibrator
+
+
+def test_a_better_score_is_never_the_same_probability(fitted: Calibrator) -> None:
+    """Plain isotonic regression has steps on which a threshold cuts nothing."""
+    knots, probabilities = np.array(fitted.knots), np.array(fitted.probabilities)
+    assert len(knots) > 5
+    assert (np.diff(knots) > 0).all()
+    assert (np.diff(probabilities) > 0).all()
+
+
+def test_labels_of_one_kind_give_that_answer() -> None:
+    features, labels, groups = _sample(60, 3)
+    for kind in (0, 1):
+        calibrator = fit_calibrator(NAMES, features, np.full_like(labels, kind), groups, hidden=0)
+        assert np.allclose(calibrator.predict(features), kind, atol=1e-3)
+
+
+def test_one_group_cannot_be_held_out() -> None:
+    features, labels, groups = _sample(60, 3)
+    with pytest.raises(InputError, match="two repositories"):
+        fit_calibrator(NAMES, features, labels, np.zeros_like(groups))
 
 
 def test_a_prediction_depends_on_its_own_features_alone(fitted: Calibrator) -> None:

@@ -84,8 +84,8 @@ def test_the_models_own_answers_are_what_is_scored(
 ) -> None:
     # Calibrators that go by the votes of agreeing tuples: right with statistics, and blind without them.
     calibration = make_calibration(
-        {"vote_contradicts": 6.0, "column_is_key": -9.0},
-        -4.0,
+        {"vote_contradicts": 6.0, "vote_strength": 8.0},
+        -9.0,
         {"candidate_vote_share": 6.0},
         -3.0,
     )

@@ -17,6 +17,7 @@ from model.evaluation.column_errors import (
     unusual_letters,
 )
 from model.evaluation.figures import Floats, Resampling
+from model.inference.cleaning import FLAG_PROBABILITY
 
 
 def columns() -> list[LabelledColumn]:
@@ -96,6 +97,6 @@ def test_the_file_is_read_and_judged_by_the_model(tmp_path: Path, checkpoint: Ch
     assert stages == [("column errors", 1, 2), ("column errors", 2, 2)]
     (reliability,) = table.reliabilities
     assert len(reliability) == 22 and reliability.true.sum() == 1
-    assert table.rows[0].figures["flagged"].value == (reliability.probabilities >= 0.5).sum() > 0
+    assert table.rows[0].figures["flagged"].value == (reliability.probabilities >= FLAG_PROBABILITY).sum() > 0
     with pytest.raises(InputError, match=r"column-errors/st_bench\.jsonl"):
         read_columns(tmp_path / "nowhere")

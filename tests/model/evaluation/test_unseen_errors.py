@@ -16,6 +16,7 @@ from model.evaluation.unseen_errors import (
     measure_unseen_filling,
     measure_unseen_kinds,
 )
+from model.inference.cleaning import FLAG_PROBABILITY
 from model.tuples import Cell, Relation
 
 
@@ -92,7 +93,7 @@ def test_the_models_probabilities_are_those_of_its_cells(small_corpus: Path, che
     assert len(detection) == len(table.corrupted.dirty) * 5
     wrong = [bool(kind) for row in table.corrupted.kinds for kind in row]
     assert detection.true.tolist() == wrong and any(wrong)
-    assert len(repair) == int(np.sum(detection.probabilities >= 0.5)) > 0
+    assert len(repair) == int(np.sum(detection.probabilities >= FLAG_PROBABILITY)) > 0
     assert filling.rows[0].system == "model" and len(filling.reliabilities[0]) == 10
     assert all("dependency vote: repair F1" in row.figures for row in kinds.rows) and kinds.rows
     assert "unseen-errors, cleaning" in stages

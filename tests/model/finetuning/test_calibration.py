@@ -11,6 +11,7 @@ import pytest
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.corpus import CorpusTable
+from model.errors import InputError
 from model.finetuning.calibration import (
     ALONE,
     FEATURES,
@@ -21,6 +22,7 @@ from model.finetuning.calibration import (
     observe,
     split_repositories,
 )
+from model.inference.candidates import FILL_FEATURES
 from model.pretraining import VALIDATION_SHARD
 from tests.conftest import write_shard
 
@@ -36,10 +38,11 @@ def calibration(observations: dict[str, Observations]) -> Calibration:
 
 
 def test_observations_have_the_features_that_inference_computes(observations: dict[str, Observations]) -> None:
-    assert set(observations) == set(FEATURES)
+    assert set(observations) == {*FEATURES, "fill_alone"}
     for name, one in observations.items():
         features, labels, groups = one.arrays()
-        assert features.shape == (len(labels), len(FEATURES[name]))
+        assert len(features) == len(labels)
+        assert features.shape[1] == (len(FILL_FEATURES) if name != "detection" else len(FEATURES[name]))
         assert labels.shape == groups.shape
         assert np.isfinite(features).all()
         assert set(labels.tolist()) == {0, 1}, name
@@ -56,10 +59,22 @@ def test_a_window_is_observed_the_same_every_time(bare_checkpoint: Checkpoint, t
 def test_wrong_cells_are_few_repairs_differ_and_filled_cells_are_missing(observations: dict[str, Observations]) -> None:
     wrong = observations["detection"].arrays()[1].mean()
     assert 0.0 < wrong < 0.6
-    repairs, distance = observations["repair"].arrays()[0], FEATURES["repair"].index("candidate_distance")
+    repairs, distance = observations["repair"].arrays()[0], FILL_FEATURES.index("candidate_distance")
     assert (repairs[:, distance] > 0).all()  # keeping the observed value is no repair
     filled = observations["fill"].arrays()[0][:, FEATURES["fill"].index("observed_is_missing")]
     assert set(filled.tolist()) == {1.0}
+
+
+def test_filling_alone_learns_from_fewer_candidates_of_the_same_cells(observations: dict[str, Observations]) -> None:
+    alone, whole = (observations[name].arrays()[0] for name in ("fill_alone", "fill"))
+    assert 0 < len(alone) < len(whole)
+    votes = FEATURES["fill"].index("candidate_vote_share")
+    assert (alone[:, votes] == 0).all() and (whole[:, votes] > 0).any()
+
+
+def test_nothing_observed_is_said() -> None:
+    with pytest.raises(InputError, match="more windows"):
+        Observations().arrays()
 
 
 def test_every_calibrator_that_inference_asks_for_is_fitted(calibration: Calibration) -> None:
@@ -76,7 +91,7 @@ def test_figures_are_given_for_every_calibrator(
     figures = check(calibration, observations)
     assert set(figures) == set(calibration.calibrators)
     for name, one in figures.items():
-        labels = observations[name.removesuffix("_alone")].arrays()[1]
+        labels = observations.get(name, observations[name.removesuffix("_alone")]).arrays()[1]
         assert one["rows"] == len(labels)
         assert 0.0 <= one["expected_calibration_error"] <= 1.0
         assert 0.0 <= one["f1"] <= 1.0
@@ -95,10 +110,10 @@ def test_the_command_writes_calibrators_and_figures_into_the_checkpoint(
 ) -> None:
     write_shard(tmp_path / VALIDATION_SHARD, tables)
     folder = Path(shutil.copytree(bare_checkpoint.path, tmp_path / "checkpoint"))
-    arguments = ["--corpus", str(tmp_path), "--checkpoint", str(folder), "--windows", "6", "--seed", "2"]
+    arguments = ["--corpus", str(tmp_path), "--checkpoint", str(folder), "--windows", "24", "--seed", "2"]
     assert main(arguments) == 0
     loaded = load_checkpoint(folder)
     assert loaded.calibration is not None
     assert set(loaded.calibration.calibrators) == set(loaded.card["calibration"]["unseen_tables"])
-    assert loaded.card["calibration"]["windows"] == 6
+    assert loaded.card["calibration"]["windows"] == 24
     assert loaded.sha256 == bare_checkpoint.sha256

@@ -11,9 +11,8 @@ import pytest
 from model.checkpoint import JUDGES_FILE
 from model.corpus import CorpusTable
 from model.finetuning import evidence
-from model.finetuning.evidence import has_known_truth
-from model.inference.columns import Column
-from model.inference.statistics import CELL_FEATURES, RelationStatistics
+from model.inference.statistics import RelationStatistics
+from model.inference.suspicion import judge_cells, second_look
 from model.judge import Judge, load_judges
 from model.tuples import Relation
 from tests.conftest import write_shard
@@ -41,7 +40,7 @@ def test_a_cell_that_a_dependency_contradicts_is_more_suspicious(judges: dict[st
     rows = [[zip_code, cities[zip_code] * 5] for zip_code in rng.choices(sorted(cities), k=240)]
     rows[7][1] = "q" + rows[7][1][1:]
     features = RelationStatistics(Relation.of(["zip", "city"], rows)).cell_features()
-    logits = judges["detection"].logits(features.reshape(-1, len(CELL_FEATURES))).reshape(240, 2)
+    logits = judge_cells(judges, second_look(judges, features))
     assert logits.argmax() == 7 * 2 + 1
     assert logits[7, 1] > np.median(logits) + 1.0  # sixty windows make no more of it
     assert np.median(logits) < 0
@@ -56,18 +55,19 @@ def test_the_same_seed_trains_the_same_judges(
         assert np.array_equal(again[name].value, judge.value)
 
 
-def test_a_placeholder_among_numbers_has_no_known_truth() -> None:
-    numbers = Column(["1", "2", "3", "4", "N/A"])
-    assert not has_known_truth(numbers, "N/A")
-    assert has_known_truth(numbers, "3") and has_known_truth(numbers, "")
-    assert has_known_truth(Column(["red", "blue", "N/A", "1"]), "N/A")
-
-
 def test_windows_are_drawn_alike_for_every_repository(tables: list[CorpusTable]) -> None:
     window = evidence.draw_window([[table] for table in tables], "seed")
     again = evidence.draw_window([[table] for table in tables], "seed")
     assert window.truth == again.truth and window.judged == again.judged
     assert len(window.truth) == len(window.statistics.relation)
-    wrong = [(row, a) for row in range(len(window.truth)) for a in range(len(window.truth[0])) if window.wrong(row, a)]
-    for row, attribute in wrong:
-        assert window.statistics.relation.tuples[row][attribute] != window.truth[row][attribute]
+
+
+def test_cells_of_unknown_truth_and_fillable_gaps_count_less(tables: list[CorpusTable]) -> None:
+    evidence._TABLES[:] = [[table] for table in tables]
+    for number in range(30):
+        observed = evidence.observe_cells(f"weights:{number}")
+        assert observed.features.shape[:2] == observed.wrong.shape == observed.weights.shape
+        assert set(np.unique(observed.weights)) <= {0.0, 0.25, 1.0}
+        features, labels, weights = observed.rows(observed.features)
+        assert len(features) == len(labels) == len(weights) == int((observed.weights > 0).sum())
+        assert (weights[labels == 1] == 1.0).all()
