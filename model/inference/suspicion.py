@@ -44,6 +44,9 @@ SIGNS = (
 LESSON_FEATURES = (*DETECTION_FEATURES, *SIGNS)
 """What labelled cells may speak of: what the calibrator weighs, and signs that count more or less in one table."""
 
+FEWEST_TUPLES = 20
+"""The second look learns from windows of at least so many tuples."""
+
 _IS_MISSING = CELL_FEATURES.index("is_missing")
 _LEAST = 1e-4
 
@@ -92,8 +95,12 @@ def second_look(judges: Mapping[str, Judge], cells: npt.NDArray[np.float32]) -> 
 
 
 def judge_cells(judges: Mapping[str, Judge], seen: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Logits of the judge of the second look, (tuples, attributes); 0 where there is none."""
-    judge = judges.get(SECOND_LOOK)
+    """Logits of the judge of the second look, (tuples, attributes); 0 where there is none.
+
+    In a table of fewer than `FEWEST_TUPLES` the rest says too little: there the first look stands.
+    """
+    judge = judges.get(FIRST_LOOK if len(seen) < FEWEST_TUPLES else SECOND_LOOK)
     if judge is None:
         return np.zeros(seen.shape[:2])
-    return judge.logits(seen.reshape(-1, seen.shape[-1])).reshape(seen.shape[:2])
+    own = seen[..., : len(judge.features)]
+    return judge.logits(own.reshape(-1, own.shape[-1])).reshape(seen.shape[:2])

@@ -8,6 +8,7 @@ import pytest
 from model.inference.statistics import CELL_FEATURES
 from model.inference.suspicion import (
     AROUND_FEATURES,
+    FEWEST_TUPLES,
     FIRST_LOOK,
     SECOND_FEATURES,
     SECOND_LOOK,
@@ -63,18 +64,29 @@ def test_no_order_of_rows_and_columns_changes_a_bit() -> None:
 
 
 def test_a_suspicious_column_speaks_through_the_second_judge() -> None:
-    cells = np.zeros((10, 2, len(CELL_FEATURES)), dtype=np.float32)
-    cells[:8, 0, CELL_FEATURES.index("vote_contradicts")] = 1.0
+    cells = np.zeros((30, 2, len(CELL_FEATURES)), dtype=np.float32)
+    cells[:28, 0, CELL_FEATURES.index("vote_contradicts")] = 1.0
     judges = {
         FIRST_LOOK: judge_of(CELL_FEATURES, "vote_contradicts", -5.0, 5.0),
         SECOND_LOOK: judge_of(SECOND_FEATURES, "suspicion_of_column", -1.0, 2.0),
     }
     seen = second_look(judges, cells)
-    assert seen.shape == (10, 2, len(SECOND_FEATURES))
+    assert seen.shape == (30, 2, len(SECOND_FEATURES))
     assert np.array_equal(seen[..., : len(CELL_FEATURES)], cells)
     logits = judge_cells(judges, seen)
-    assert logits[9, 0] == 2.0  # it is not contradicted itself, its column is
+    assert logits[29, 0] == 2.0  # it is not contradicted itself, its column is
     assert (logits[:, 1] == -1.0).all()
+
+
+def test_in_a_very_short_table_the_first_look_stands() -> None:
+    judges = {
+        FIRST_LOOK: judge_of(CELL_FEATURES, "vote_contradicts", -5.0, 5.0),
+        SECOND_LOOK: judge_of(SECOND_FEATURES, "suspicion_of_column", -1.0, 2.0),
+    }
+    for tuples, expected in ((FEWEST_TUPLES - 1, 5.0), (FEWEST_TUPLES, -1.0)):
+        cells = np.zeros((tuples, 1, len(CELL_FEATURES)), dtype=np.float32)
+        cells[3, 0, CELL_FEATURES.index("vote_contradicts")] = 1.0
+        assert judge_cells(judges, second_look(judges, cells))[3, 0] == expected
 
 
 def test_without_judges_nothing_is_suspicious() -> None:
