@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +43,7 @@ class Calibrator:
     knots: tuple[float, ...]
     probabilities: tuple[float, ...]
 
-    def predict(self, features: Floats) -> Floats:
+    def predict(self, features: npt.NDArray[np.floating[Any]]) -> Floats:
         """Calibrated probabilities, float64 (n,), of features (n, len(self.features)); rounded to 1e-6."""
         if features.shape[0] == 0:
             return np.zeros(0)
