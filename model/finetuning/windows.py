@@ -18,10 +18,11 @@ from model.corruption import corrupt_relation
 from model.inference.canonical import Canonical
 from model.inference.columns import Column, is_missing_spelling
 from model.inference.statistics import RelationStatistics
+from model.inference.suspicion import FEWEST_TUPLES
 from model.tuples import Cell, Relation
 
-MIN_TUPLES = 20
-"""Shorter tables are left out: statistics say little there."""
+MIN_TUPLES = FEWEST_TUPLES
+"""Shorter tables are left out: statistics say little there, and the second look is not for them."""
 
 CORRUPTION = CorruptionConfig(
     clean_table_rate=0.45,

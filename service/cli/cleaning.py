@@ -81,34 +81,39 @@ class Places:
         return [path for path in (output, self.patches, self.report, self.labels) if path is not None]
 
 
+DetectOnly = Annotated[
+    bool, typer.Option("--detect-only", help="Flag wrong cells, repair none; a copy is written only with -o.")
+]
+MaxErrorRate = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Repair only while at most this share is expected to be wrong."),
+]
+ExamplesPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--examples", metavar="LABELS", help="Rows that were labelled; what they teach is applied to the others."
+    ),
+]
+SuggestLabels = Annotated[
+    int,
+    typer.Option("--suggest-labels", metavar="N", min=0, help="Also write the N rows most worth a label (each part)."),
+]
+LabelsPath = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="PATH", help="Where rows to label go. Default: FILE.labels.csv."),
+]
+
+
 def clean(
     file: File,
     output: Output = None,
-    detect_only: Annotated[
-        bool, typer.Option("--detect-only", help="Flag wrong cells, repair none; a copy is written only with -o.")
-    ] = False,
+    detect_only: DetectOnly = False,
     min_confidence: MinConfidence = 0.5,
-    max_error_rate: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Repair only while at most this share is expected to be wrong."),
-    ] = None,
+    max_error_rate: MaxErrorRate = None,
     columns: Columns = None,
-    examples: Annotated[
-        Path | None,
-        typer.Option(
-            "--examples", metavar="LABELS", help="Rows that were labelled; what they teach is applied to the others."
-        ),
-    ] = None,
-    suggest_labels: Annotated[
-        int,
-        typer.Option(
-            "--suggest-labels", metavar="N", min=0, help="Also write the N rows most worth a label (each part)."
-        ),
-    ] = 0,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", metavar="PATH", help="Where rows to label go. Default: FILE.labels.csv."),
-    ] = None,
+    examples: ExamplesPath = None,
+    suggest_labels: SuggestLabels = 0,
+    labels: LabelsPath = None,
     adapt: Adapt = False,
     report: ReportPath = None,
     patches: PatchesPath = None,

@@ -63,7 +63,7 @@ def packed(config: ModelConfig, queries: Sequence[Query], rows: int = 1) -> Deco
     return DecoderBatch(*(torch.tensor([values] * rows) for values in columns))
 
 
-def close(one: Tensor, other: Tensor, tolerance: float = 1e-10) -> None:
+def assert_close(one: Tensor, other: Tensor, tolerance: float = 1e-10) -> None:
     torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
@@ -71,7 +71,7 @@ def test_padding_changes_no_state(exact: TupleDenoiser, inputs: list[EncoderInpu
     together = exact.encode(collate_inputs(inputs, length=128))
     for row, one in enumerate(inputs):
         alone = exact.encode(collate_inputs([one]))
-        close(together[row, : len(one)], alone[0])
+        assert_close(together[row, : len(one)], alone[0])
 
 
 def test_different_inputs_have_different_states(exact: TupleDenoiser, inputs: list[EncoderInput]) -> None:
@@ -100,7 +100,7 @@ def test_packed_queries_are_decoded_as_each_one_alone(
     for query in queries:
         length = len(query[2])
         alone = exact.decode(states, batch, packed(config, [query]))
-        close(together[:, start : start + length], alone)
+        assert_close(together[:, start : start + length], alone)
         start += length
     assert start == together.shape[1]
 
@@ -138,8 +138,8 @@ def test_cached_generation_is_the_uncached_forward_pass(
     cached = _steps(exact, config, states, batch, ids, columns)
     length = len(answer) + 1
     uncached = exact.decode(states, batch, packed(config, asked, rows=3))
-    close(cached[:, 0], uncached[:, :length])
-    close(cached[:, 1], uncached[:, length:])
+    assert_close(cached[:, 0], uncached[:, :length])
+    assert_close(cached[:, 1], uncached[:, length:])
 
 
 def test_a_reordered_cache_goes_on_from_the_chosen_history(
@@ -159,7 +159,7 @@ def test_a_reordered_cache_goes_on_from_the_chosen_history(
     position = torch.full_like(columns, config.value_position + 2)
     swapped = exact.decoder.step(exact.embed_answers(last, position, columns), cache, cross_mask)
     straight = _steps(exact, config, states, batch, torch.cat([histories, last[..., None]], 2), columns)[:, :, 2]
-    close(swapped, straight.flip(1))
+    assert_close(swapped, straight.flip(1))
     assert float((straight[0, 0] - straight[0, 1]).abs().max()) > 1e-3
 
 
@@ -169,10 +169,10 @@ def test_attention_written_out_is_the_fused_attention() -> None:
     mask = torch.rand(2, 1, 5, 5, generator=generator) > 0.4
     mask |= torch.eye(5, dtype=torch.bool)
     fused = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    close(_plain_attention(queries, keys, values, mask), fused)
+    assert_close(_plain_attention(queries, keys, values, mask), fused)
     padded = mask[:, :, :1]
     fused = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=padded)
-    close(_row_attention(queries, keys, values, padded), fused)
+    assert_close(_row_attention(queries, keys, values, padded), fused)
 
 
 def test_training_and_inference_compute_the_same(
@@ -198,7 +198,7 @@ def test_training_and_inference_compute_the_same(
     exact.requires_grad_(False)
     assert len(calls) == config.encoder_layers + 2 * config.decoder_layers
     for one, other in zip(plain, fused, strict=True):
-        close(one.detach(), other)
+        assert_close(one.detach(), other)
 
 
 def test_probabilities_of_next_tokens_sum_to_one_and_agree_with_those_of_given_tokens(
@@ -210,7 +210,7 @@ def test_probabilities_of_next_tokens_sum_to_one_and_agree_with_those_of_given_t
     every = exact.next_token_log_probabilities(hidden, exact.copy_keys(states, batch), batch)
     assert every.shape == (3, hidden.shape[1], config.vocabulary_size)
     assert every.dtype == torch.float32
-    close(every.exp().sum(-1), torch.ones(every.shape[:2]), 1e-5)
+    assert_close(every.exp().sum(-1), torch.ones(every.shape[:2]), 1e-5)
     generator = torch.Generator().manual_seed(1)
     example = torch.randint(3, (40,), generator=generator)
     index = torch.randint(hidden.shape[1], (40,), generator=generator)
@@ -219,7 +219,7 @@ def test_probabilities_of_next_tokens_sum_to_one_and_agree_with_those_of_given_t
     copying = exact.copying(hidden, exact.copy_keys(states, batch), batch)
     given = exact.token_log_probabilities(hidden, copying, batch, example, index, tokens)
     assert given.dtype == torch.float32
-    close(given, every[example, index, tokens], 1e-5)
+    assert_close(given, every[example, index, tokens], 1e-5)
 
 
 def test_a_token_of_the_input_can_be_copied(
@@ -245,7 +245,7 @@ def test_padding_cannot_be_copied(exact: TupleDenoiser, config: ModelConfig, inp
         states = exact.encode(batch)
         hidden = exact.decode(states, batch, packed(config, [("fill", 1, [7])]))
         probabilities.append(exact.next_token_log_probabilities(hidden, exact.copy_keys(states, batch), batch))
-    close(probabilities[0], probabilities[1], 1e-5)
+    assert_close(probabilities[0], probabilities[1], 1e-5)
 
 
 def test_heads_give_numbers_of_the_documented_shapes(
@@ -260,7 +260,7 @@ def test_heads_give_numbers_of_the_documented_shapes(
         assert len(set(logits.tolist())) == 3
     vectors = exact.embed(states, example, index)
     assert vectors.shape == (3, config.width)
-    close(vectors.norm(dim=-1), torch.ones(3), 1e-6)
+    assert_close(vectors.norm(dim=-1), torch.ones(3), 1e-6)
     spans = exact.span_logits(states, batch)
     assert spans.shape == (*batch.ids.shape, 2)
     assert torch.equal(torch.isneginf(spans).all(-1), ~batch.keep)
