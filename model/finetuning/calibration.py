@@ -13,11 +13,17 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 from model.calibration import Calibration, expected_calibration_error, fit_calibrator
 from model.checkpoint import Checkpoint, load_checkpoint
@@ -96,31 +102,69 @@ def observe(
     windows: int,
     seed: int,
     calibration: Calibration | None = None,
+    workers: int = 1,
 ) -> dict[str, Observations]:
     """Let the model judge corrupted windows of `tables`: observations for detection, repair and fill.
 
     Repairs are asked for as in cleaning, by the calibrated error probability of a cell. So detection goes first, and
-    where `calibration` is None its calibrator is fitted in between.
+    where `calibration` is None its calibrator is fitted in between. The number of workers changes nothing but the time.
     """
     draws = _draws(tables, windows, seed)
     observations = {name: Observations() for name in (*FEATURES, "fill_alone")}
-    logits = []
-    judging = (_judge(checkpoint, draw) for draw in draws)
-    for draw, (judged, features, wrong) in zip(draws, run_tasks(checkpoint, judging), strict=True):
-        observations["detection"].add(features, wrong, draw.group)
-        logits.append(judged)
-    logger.info("judged %d windows", windows)
-    if calibration is None:
-        features, labels, groups = observations["detection"].arrays()
-        detection = fit_calibrator(DETECTION_FEATURES, features, labels, groups, hidden=HIDDEN["detection"])
-        calibration = Calibration({"detection": detection}, "detection")
-    asking = (_ask(checkpoint, draw, judged, calibration) for draw, judged in zip(draws, logits, strict=True))
-    for number, asked in enumerate(run_tasks(checkpoint, asking)):
-        for name, one in asked.items():
-            observations[name].extend(one)
-        if number % 20 == 19:
-            logger.info("window %d of %d", number + 1, windows)
+    with _processes(checkpoint, workers) as run:
+        judged = list(run(_judge_some, _parts(draws)))
+        for draw, (_, features, wrong) in zip(draws, (one for part in judged for one in part), strict=True):
+            observations["detection"].add(features, wrong, draw.group)
+        logger.info("judged %d windows", windows)
+        if calibration is None:
+            features, labels, groups = observations["detection"].arrays()
+            detection = fit_calibrator(DETECTION_FEATURES, features, labels, groups, hidden=HIDDEN["detection"])
+            calibration = Calibration({"detection": detection}, "detection")
+        logits = [[logits for logits, _, _ in part] for part in judged]
+        ask = partial(_ask_some, calibration)
+        for number, part in enumerate(run(ask, _parts(draws), logits), start=1):
+            for name, one in ((name, one) for asked in part for name, one in asked.items()):
+                observations[name].extend(one)
+            logger.info("asked about part %d of %d", number, len(judged))
     return observations
+
+
+_PART = 10
+"""Windows that one process looks at together."""
+
+Run = Callable[..., Iterable[Any]]
+
+
+def _parts(draws: Sequence[_Draw]) -> list[Sequence[_Draw]]:
+    return [draws[start : start + _PART] for start in range(0, len(draws), _PART)]
+
+
+_CHECKPOINT: list[Checkpoint] = []
+"""Set before worker processes fork, so that they share the weights."""
+
+
+@contextmanager
+def _processes(checkpoint: Checkpoint, workers: int) -> Iterator[Run]:
+    """`map` over several processes of one thread each, or over none."""
+    _CHECKPOINT[:] = [checkpoint]
+    if workers == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("fork"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield pool.map
+
+
+def _judge_some(draws: Sequence[_Draw]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    return list(run_tasks(_CHECKPOINT[0], (_judge(_CHECKPOINT[0], draw) for draw in draws)))
+
+
+def _ask_some(
+    calibration: Calibration, draws: Sequence[_Draw], logits: Sequence[np.ndarray]
+) -> list[dict[str, Observations]]:
+    pairs = zip(draws, logits, strict=True)
+    return list(run_tasks(_CHECKPOINT[0], (_ask(_CHECKPOINT[0], draw, one, calibration) for draw, one in pairs)))
 
 
 def _judge(checkpoint: Checkpoint, draw: _Draw) -> ModelTask[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -265,6 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
     parser.add_argument("--checkpoint", required=True, help="checkpoint folder; calibration.json is written into it")
     parser.add_argument("--windows", type=int, default=200, help="corrupted windows that the model judges, for fitting")
+    parser.add_argument("--workers", type=int, default=2, help="processes that look at windows")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
@@ -272,8 +317,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = list(read_tables(corpus_folder(options.corpus) / VALIDATION_SHARD))
     fitting, checking = split_repositories(tables)
     began = time.monotonic()
-    calibration = fit(observe(checkpoint, fitting, options.windows, options.seed), f"{VALIDATION_SHARD}, first half")
-    figures = check(calibration, observe(checkpoint, checking, options.windows // 3, options.seed + 1, calibration))
+    workers = options.workers
+    observed = observe(checkpoint, fitting, options.windows, options.seed, workers=workers)
+    calibration = fit(observed, f"{VALIDATION_SHARD}, first half")
+    fresh = observe(checkpoint, checking, options.windows // 3, options.seed + 1, calibration, workers)
+    figures = check(calibration, fresh)
     calibration.save(Path(options.checkpoint) / "calibration.json")
     card_path = Path(options.checkpoint) / "card.json"
     card = json.loads(card_path.read_text(encoding="utf-8"))

@@ -48,8 +48,13 @@ def test_observations_have_the_features_that_inference_computes(observations: di
         assert set(labels.tolist()) == {0, 1}, name
 
 
-def test_a_window_is_observed_the_same_every_time(bare_checkpoint: Checkpoint, tables: list[CorpusTable]) -> None:
-    once, again = (observe(bare_checkpoint, tables, windows=3, seed=5) for _ in range(2))
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_window_is_observed_the_same_every_time_by_any_number_of_processes(
+    bare_checkpoint: Checkpoint, tables: list[CorpusTable], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = observe(bare_checkpoint, tables, windows=3, seed=5)
+    monkeypatch.setattr("model.finetuning.calibration._PART", 1)
+    again = observe(bare_checkpoint, tables, windows=3, seed=5, workers=workers)
     for name, one in once.items():
         if one.labels:
             for before, after in zip(one.arrays(), again[name].arrays(), strict=True):
