@@ -77,10 +77,16 @@ class TrainingConfig:
         weight_decay: AdamW's decay of matrices; vectors and embeddings are not decayed.
         clip_norm: gradient norm above which gradients are scaled down.
         detection_weight: weight of the detection loss beside the decoder's loss.
+        match_weight: weight of the match loss (which context tuples tell of the same entity) beside it.
         context_size: most context tuples behind a target; each example draws 0 to this many.
         episodes_per_chunk: episodes whose examples are length-sorted together; resuming is exact at chunk ends.
         examples_per_episode: target tuples drawn from one corrupted window of a table.
         max_tokens: encoder tokens of one example; context is dropped until it fits.
+        derived_rate: share of windows with one more attribute, which a program computes from the others.
+        exchanged_words_rate: share of windows whose words are exchanged for one another throughout.
+        plain_names_rate: share of windows whose attribute names say nothing.
+        fixed_shapes: 1 pads every batch to one of a few shapes (`model.dataset.BatchShape`), so that a GPU records a
+            step of each shape once and repeats it; 0 pads a batch to its longest example.
         save_seconds: seconds between two resume points.
     """
 
@@ -92,10 +98,15 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     detection_weight: float = 1.0
-    context_size: int = 4
+    match_weight: float = 0.5
+    context_size: int = 8
     episodes_per_chunk: int = 32
     examples_per_episode: int = 16
-    max_tokens: int = 512
+    max_tokens: int = 768
+    derived_rate: float = 0.25
+    exchanged_words_rate: float = 0.15
+    plain_names_rate: float = 0.05
+    fixed_shapes: int = 0
     save_seconds: float = 300.0
 
     def __post_init__(self) -> None:
@@ -134,6 +145,8 @@ class CorruptionConfig:
         max_sources: most sources that report one entity.
         max_conflict: largest share of one conflicting column that is reported wrong, on average.
         copied_error_rate: chance that a wrong source repeats the wrong value of another one.
+        duplicate_rate: chance that, where no sources conflict, entities are told twice, the second time in other words.
+        max_duplicates: largest share of the tuples that are told twice.
         keyboard_typo: a character replaced by its neighbour on the keyboard.
         letter_inserted: one character too many.
         letter_deleted: one character too few.
@@ -185,6 +198,8 @@ class CorruptionConfig:
     max_sources: int = 20
     max_conflict: float = 0.6
     copied_error_rate: float = 0.2
+    duplicate_rate: float = 0.0
+    max_duplicates: float = 0.5
     keyboard_typo: float = 1.0
     letter_inserted: float = 0.6
     letter_deleted: float = 0.8
@@ -234,6 +249,7 @@ class CorruptionConfig:
 _SHARES = (
     "clean_table_rate", "max_error_rate", "typical_share", "clean_column_rate", "run_rate", "placeholder_rate",
     "drift_rate", "max_drift", "conflict_rate", "named_source_rate", "max_conflict", "copied_error_rate",
+    "duplicate_rate", "max_duplicates",
 )  # fmt: skip
 _ORDERED = (
     ("min_error_rate", "typical_min_error_rate"),

@@ -923,13 +923,19 @@ class CorruptedRelation:
     Attributes:
         dirty: what a user would have.
         clean: the true value of every cell of `dirty`; as many tuples, the same attributes.
-        kinds: for each tuple and attribute the operator's name, "" where (and only where) the value is true.
+        kinds: for each tuple and attribute the operator's name, "" where (and only where) the value is true, and
+            `RETOLD` where a duplicate says the same in other words, which is neither true nor wrong.
+        entities: for each tuple the number of the entity that it tells of; duplicates share one.
     """
 
     dirty: Relation
     clean: Relation
     kinds: tuple[tuple[str, ...], ...]
+    entities: tuple[int, ...] = ()
 
+
+RETOLD: Final = "retold"
+"""Kind of a cell that a duplicate tells in other words."""
 
 _DEFAULT: Final = CorruptionConfig()
 _DRIFTS = (
@@ -941,6 +947,12 @@ _DISAGREEMENTS = {
     "missing": 3.0, "time_slip": 4.0, "date_slip": 4.0, "number_slip": 2.0, "row_swap": 1.0, "time_format": 0.7,
     "date_format": 0.7, "number_format": 0.4, "note_appended": 0.4, "abbreviation": 0.6, "truncated": 0.4,
     "case_changed": 0.3, "keyboard_typo": 0.4, "words_changed": 0.3,
+}  # fmt: skip
+_RETELLINGS = {
+    "words_changed": 3.0, "abbreviation": 2.0, "truncated": 2.0, "missing": 3.0, "punctuation_changed": 2.0,
+    "case_changed": 1.5, "number_format": 1.5, "date_format": 1.5, "phone_format": 1.5, "time_format": 1.0,
+    "unit_changed": 1.5, "number_slip": 1.0, "keyboard_typo": 1.0, "letter_deleted": 0.5, "note_appended": 1.0,
+    "blanks_changed": 0.7, "value_appended": 1.5, "mojibake": 0.3,
 }  # fmt: skip
 
 
@@ -959,6 +971,7 @@ class _Window:
         ]
         cells = [value for values in relation.tuples for value in values if not value]
         self.missing: Value = None if cells and all(value is None for value in cells) else ""
+        self.entities = tuple(range(len(relation)))
 
     def changes(self, kind: str, tuple_id: int, attribute: int, rng: random.Random) -> Mapping[int, str] | None:
         """What operator `kind` would do here; None where it does not apply or a cell is no longer true."""
@@ -991,7 +1004,7 @@ class _Window:
     def result(self) -> CorruptedRelation:
         """The corrupted relation, frozen."""
         dirty = Relation.of(self.clean.attributes, self.rows, self.clean.name)
-        return CorruptedRelation(dirty, self.clean, tuple(map(tuple, self.kinds)))
+        return CorruptedRelation(dirty, self.clean, tuple(map(tuple, self.kinds)), self.entities)
 
 
 def corrupt_relation(relation: Relation, rng: random.Random, config: CorruptionConfig = _DEFAULT) -> CorruptedRelation:
@@ -1010,9 +1023,16 @@ def corrupt_relation(relation: Relation, rng: random.Random, config: CorruptionC
         relation = _reported(relation, reports, rng)
         if rng.random() < config.named_source_rate:
             relation = _with_sources(relation, reports, rng)
+    twice = [] if reports or not config.duplicate_rate else _told_twice(relation, rng, config)
+    if twice:
+        relation = Relation.of(relation.attributes, [relation.tuples[place] for place, _ in twice], relation.name)
     window = _Window(relation, rng)
     if reports:
+        window.entities = tuple(report.entity for report in reports)
         _disagree(window, reports, weights, rng, config)
+    if twice:
+        window.entities = tuple(entity for entity, _ in twice)
+        _retell(window, [place for place, (_, again) in enumerate(twice) if again], rng)
     if rng.random() < config.placeholder_rate and config.missing:
         _write_placeholders(window, rng)
     if rng.random() < config.drift_rate:
@@ -1275,3 +1295,34 @@ def _disagree(
             _run(window, favoured, tuple_id, attribute, 1, rng)
             if kind := window.kinds[tuple_id][attribute]:
                 mistakes[report.entity] = kind, window.rows[tuple_id][attribute] or ""
+
+
+# Duplicates -------------------------------------------------------------------------------------------
+
+
+def _told_twice(relation: Relation, rng: random.Random, config: CorruptionConfig) -> list[tuple[int, bool]]:
+    """Which tuple stands where, and whether it is there for the second time; none where nothing is told twice."""
+    count = len(relation)
+    if rng.random() >= config.duplicate_rate:
+        return []
+    again = rng.sample(range(count), max(1, round(count * config.max_duplicates * rng.random())))
+    order = [(place, False) for place in range(count)] + [(place, True) for place in again]
+    if rng.random() < 0.5:
+        rng.shuffle(order)
+    return order
+
+
+def _retell(window: _Window, places: Sequence[int], rng: random.Random) -> None:
+    """Say in other words what some tuples say: each has its own share of changed cells, all of them a few habits."""
+    favoured = {kind: share * (0.1 + rng.expovariate(1.0)) for kind, share in _RETELLINGS.items()}
+    for place in places:
+        share = rng.betavariate(1.2, 1.6)
+        for attribute in range(len(window.columns)):
+            if rng.random() < share:
+                before = list(window.kinds[place])
+                applying = (kind for kind in _shuffled(favoured, rng) if window.corrupt(kind, place, attribute, rng))
+                next(applying, None)
+                window.kinds[place] = [
+                    RETOLD if kind and not earlier else earlier
+                    for kind, earlier in zip(window.kinds[place], before, strict=True)
+                ]

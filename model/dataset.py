@@ -24,13 +24,17 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from model.architecture import DecoderBatch, EncoderBatch
+from model.augmentation import augment
 from model.config import CorruptionConfig, TrainingConfig
 from model.corpus import Table
-from model.corruption import CorruptedRelation, corrupt_relation, mask_span
+from model.corruption import RETOLD, CorruptedRelation, corrupt_relation, mask_span
 from model.inference.context import select_context
 from model.serialization import EncoderInput, Mask, Part, TupleSerializer
 from model.tokenizer import SpecialToken
 from model.tuples import Relation
+
+_FEWEST, _MOST = 24, 300
+"""Tuples of a window."""
 
 TASKS = {"fill": SpecialToken.FILL, "repair": SpecialToken.REPAIR, "name": SpecialToken.NAME}
 
@@ -46,11 +50,18 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """One encoder input with its labels: `cells` are indices of `[V]` markers, `wrong` is 1 where corrupted."""
+    """One encoder input with its labels.
+
+    Attributes:
+        cells, wrong: indices of `[V]` markers, and 1 where the cell was corrupted.
+        tuples, same: indices of the `[T]` markers of context tuples, and 1 where one tells of the target's entity.
+    """
 
     encoder_input: EncoderInput
     cells: np.ndarray
     wrong: np.ndarray
+    tuples: np.ndarray
+    same: np.ndarray
     queries: tuple[Query, ...]
 
 
@@ -58,9 +69,12 @@ class TrainingExample:
 class TrainingBatch:
     """What one forward pass needs, padded.
 
+    Every label has a weight: 1, or 0 where it only fills a fixed shape.
+
     Attributes:
-        cell_example, cell_index, cell_wrong: detection labels, (cells,).
-        target_example, target_index, target_id, target_task: next-token labels, (targets,).
+        cell_example, cell_index, cell_wrong, cell_weight: detection labels, (cells,).
+        pair_example, pair_index, pair_same, pair_weight: match labels of context tuples, (pairs,).
+        target_example, target_index, target_id, target_task, target_weight: next-token labels, (targets,).
     """
 
     encoder: EncoderBatch
@@ -68,17 +82,51 @@ class TrainingBatch:
     cell_example: Tensor
     cell_index: Tensor
     cell_wrong: Tensor
+    cell_weight: Tensor
+    pair_example: Tensor
+    pair_index: Tensor
+    pair_same: Tensor
+    pair_weight: Tensor
     target_example: Tensor
     target_index: Tensor
     target_id: Tensor
     target_task: Tensor
+    target_weight: Tensor
 
     def to(self, device: torch.device) -> TrainingBatch:
         """The same batch on another device."""
-        labels = [getattr(self, name).to(device) for name in self.__slots__ if name not in ("encoder", "answers")]
-        encoder = EncoderBatch(*(getattr(self.encoder, name).to(device) for name in EncoderBatch.__slots__))
-        answers = DecoderBatch(*(getattr(self.answers, name).to(device) for name in DecoderBatch.__slots__))
-        return TrainingBatch(encoder, answers, *labels)
+        tensors = [tensor.to(device) for tensor in self.tensors()]
+        return TrainingBatch(EncoderBatch(*tensors[:4]), DecoderBatch(*tensors[4:8]), *tensors[8:])
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors: of the encoder, of the decoder, labels."""
+        encoder = [getattr(self.encoder, name) for name in EncoderBatch.__slots__]
+        answers = [getattr(self.answers, name) for name in DecoderBatch.__slots__]
+        labels = [getattr(self, name) for name in self.__slots__ if name not in ("encoder", "answers")]
+        return [*encoder, *answers, *labels]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShape:
+    """A shape that a batch is padded to: a GPU can repeat what it recorded for one."""
+
+    rows: int
+    length: int
+    answer_length: int
+    targets: int
+    cells: int
+    pairs: int
+
+    @classmethod
+    def of(cls, length: int, training: TrainingConfig) -> BatchShape:
+        """The shape for inputs of at most `length` tokens; labels that do not fit are left out, which is rare."""
+        rows = max(1, training.batch_tokens // length)
+        targets, cells = rows * (18 + length // 20), rows * (16 + length // 6)
+        return cls(rows, length, 96, targets, cells, rows * max(1, training.context_size))
+
+
+FIXED_LENGTHS = (112, 176, 256, 368, 512)
+"""Input lengths of the fixed shapes; the longest is `max_tokens`."""
 
 
 class ExampleFactory:
@@ -98,18 +146,26 @@ class ExampleFactory:
         self._cumulative = np.cumsum(_table_weights(self.tables))
 
     def episode(self, rng: random.Random) -> CorruptedRelation:
-        """A corrupted window of a table: 24 to 120 tuples, at most 14 attributes."""
+        """A corrupted window of a table: 24 to 300 tuples, at most 14 attributes."""
         point = rng.random() * self._cumulative[-1]
         table = self.tables[min(int(np.searchsorted(self._cumulative, point)), len(self.tables) - 1)]
-        return corrupt_relation(_window(table, rng), rng, self.corruption)
+        return corrupt_relation(augment(_window(table, rng), rng, self.training), rng, self.corruption)
 
     def examples(self, rng: random.Random) -> list[TrainingExample]:
         """All examples of one episode."""
         episode = self.episode(rng)
         wanted = min(self.training.examples_per_episode, len(episode.dirty))
         targets = _choose_targets(episode, wanted, rng)
-        contexts = select_context(episode.dirty, self.training.context_size, np.asarray(targets))
+        contexts = self.contexts(episode.dirty, np.asarray(targets))
         return [self._example(episode, target, context, rng) for target, context in zip(targets, contexts, strict=True)]
+
+    def contexts(self, relation: Relation, targets: np.ndarray) -> np.ndarray:
+        """The tuples that may stand behind each target, best first; shapes as in `select_context`."""
+        return select_context(relation, self.training.context_size, targets)
+
+    def context_size(self, available: int, rng: random.Random) -> int:
+        """How many of the `available` context tuples one example has."""
+        return 0 if rng.random() < 0.12 else rng.randint(min(1, available), available)
 
     def _example(
         self, episode: CorruptedRelation, target: int, context: np.ndarray, rng: random.Random
@@ -118,8 +174,7 @@ class ExampleFactory:
         values: list[Part] = list(episode.dirty.tuples[target])
         width = len(names)
         column_ids = rng.sample(range(1, self.serializer.config.max_attributes + 1), width)
-        size = 0 if rng.random() < 0.12 else rng.randint(min(1, len(context)), len(context))
-        rows = [list(episode.dirty.tuples[row]) for row in context[:size]]
+        rows = [list(episode.dirty.tuples[row]) for row in context[: self.context_size(len(context), rng)]]
         masked = _mask_values(episode, target, values, rng)
         named = _mask_name(names, rng)
         encoder_input = self.serializer.serialize(names, values, rows, column_ids)
@@ -127,8 +182,9 @@ class ExampleFactory:
             rows.pop()
             encoder_input = self.serializer.serialize(names, values, rows, column_ids)
         cells, wrong = _cell_labels(episode, target, context[: len(rows)], masked, encoder_input)
+        tuples, same = _pair_labels(episode, target, context[: len(rows)], encoder_input)
         queries = self._queries(episode, target, masked, named, column_ids, rng)
-        return TrainingExample(encoder_input, cells, wrong, tuple(queries))
+        return TrainingExample(encoder_input, cells, wrong, tuples, same, tuple(queries))
 
     def _queries(
         self,
@@ -141,7 +197,7 @@ class ExampleFactory:
     ) -> Iterator[Query]:
         truth, kinds = episode.clean.tuples[target], episode.kinds[target]
         wanted = [("fill", attribute) for attribute in masked]
-        wrong = [attribute for attribute, kind in enumerate(kinds) if kind and attribute not in masked]
+        wrong = [place for place, kind in enumerate(kinds) if kind not in ("", RETOLD) and place not in masked]
         wanted += [("repair", attribute) for attribute in rng.sample(wrong, min(4, len(wrong)))]
         intact = [a for a, kind in enumerate(kinds) if not kind and truth[a] and a not in masked]
         wanted += [("repair", attribute) for attribute in rng.sample(intact, min(1, len(intact)))]
@@ -166,8 +222,8 @@ def _table_weights(tables: Sequence[Table]) -> np.ndarray:
 
 
 def _window(table: Table, rng: random.Random) -> Relation:
-    """Some tuples (half the time consecutive ones) and some attributes of `table`."""
-    count = min(len(table), rng.randint(24, 120))
+    """Some tuples (half the time consecutive ones) and some attributes of `table`; few tuples as likely as many."""
+    count = min(len(table), round(_FEWEST * (_MOST / _FEWEST) ** rng.random()))
     if rng.random() < 0.5:
         start = rng.randint(0, len(table) - count)
         chosen = list(range(start, start + count))
@@ -224,14 +280,27 @@ def _cell_labels(
     """Marker indices and labels of the target's unmasked cells and of all context cells."""
     cells, wrong = [], []
     for attribute, kind in enumerate(episode.kinds[target]):
-        if attribute not in masked:
+        if attribute not in masked and kind != RETOLD:
             cells.append(encoder_input.value_index[attribute])
             wrong.append(bool(kind))
     for rank, row in enumerate(context):
         for attribute, kind in enumerate(episode.kinds[row]):
-            cells.append(encoder_input.context_index[rank, attribute])
-            wrong.append(bool(kind))
+            if kind != RETOLD:
+                cells.append(encoder_input.context_index[rank, attribute])
+                wrong.append(bool(kind))
     return np.asarray(cells, dtype=np.int64), np.asarray(wrong, dtype=np.float32)
+
+
+def _pair_labels(
+    episode: CorruptedRelation, target: int, context: np.ndarray, encoder_input: EncoderInput
+) -> tuple[np.ndarray, np.ndarray]:
+    """Marker indices and labels of the context tuples; none of a tuple that is the same, but not known to be."""
+    places = np.flatnonzero(encoder_input.ids == SpecialToken.TUPLE)[1:]
+    truth, entities = episode.clean.tuples, episode.entities
+    known = [(place, entities[row] == entities[target]) for place, row in zip(places, context, strict=True)
+             if entities[row] == entities[target] or truth[row] != truth[target]]  # fmt: skip
+    tuples = np.asarray([place for place, _ in known], dtype=np.int64)
+    return tuples, np.asarray([same for _, same in known], dtype=np.float32)
 
 
 class ChunkDataset(Dataset[list[TrainingBatch]]):
@@ -258,14 +327,36 @@ def make_chunk(factory: ExampleFactory, chunk: int) -> list[TrainingBatch]:
     for episode in range(training.episodes_per_chunk):
         rng = random.Random(f"{training.seed}:{chunk}:{episode}")
         examples += factory.examples(rng)
-    examples.sort(key=lambda example: len(example.encoder_input))
+    random.Random(f"{training.seed}:{chunk}:examples").shuffle(examples)
+    place = factory.serializer.config.value_position
+    batches = (
+        _fixed_batches(examples, training, place) if training.fixed_shapes else _batches(examples, training, place)
+    )
+    random.Random(f"{training.seed}:{chunk}:order").shuffle(batches)
+    return batches
+
+
+def _batches(examples: Sequence[TrainingExample], training: TrainingConfig, place: int) -> list[TrainingBatch]:
+    """All examples, sorted by length, each batch padded to its longest."""
+    examples = sorted(examples, key=lambda example: len(example.encoder_input))
     batches, start = [], 0
     for end in range(1, len(examples) + 1):
         full = end == len(examples) or (end + 1 - start) * len(examples[end].encoder_input) > training.batch_tokens
         if full:
-            batches.append(collate(examples[start:end], factory.serializer.config.value_position))
+            batches.append(collate(examples[start:end], place))
             start = end
-    random.Random(f"{training.seed}:{chunk}:order").shuffle(batches)
+    return batches
+
+
+def _fixed_batches(examples: Sequence[TrainingExample], training: TrainingConfig, place: int) -> list[TrainingBatch]:
+    """Batches of fixed shapes; what would fill less than half of one is left out."""
+    batches, shorter = [], 0
+    for length in (*(length for length in FIXED_LENGTHS if length < training.max_tokens), training.max_tokens):
+        shape = BatchShape.of(length, training)
+        fitting = [example for example in examples if shorter < len(example.encoder_input) <= length]
+        parts = [fitting[start : start + shape.rows] for start in range(0, len(fitting), shape.rows)]
+        batches += [collate(part, place, shape) for part in parts if 2 * len(part) >= shape.rows]
+        shorter = length
     return batches
 
 
@@ -279,32 +370,56 @@ def collate_inputs(inputs: Sequence[EncoderInput], length: int | None = None, ro
     return EncoderBatch(*torch.from_numpy(padded))
 
 
-def collate(examples: Sequence[TrainingExample], value_position: int) -> TrainingBatch:
+def collate(examples: Sequence[TrainingExample], value_position: int, shape: BatchShape | None = None) -> TrainingBatch:
     """Pad and pack examples: queries of one example stand behind one another in one decoder row."""
-    packed = [_pack_queries(example.queries, value_position) for example in examples]
-    length = max(1, max(len(row[0]) for row in packed))
-    answers = np.zeros((4, len(examples), length), dtype=np.int64)
+    packed = [_pack_queries(one.queries, value_position, shape.answer_length if shape else None) for one in examples]
+    length = shape.answer_length if shape else max(1, max(len(row[0]) for row in packed))
+    answers = np.zeros((4, shape.rows if shape else len(examples), length), dtype=np.int64)
     targets: list[tuple[int, int, int, int]] = []
     for row, (ids, positions, columns, segments, wanted) in enumerate(packed):
         for part, array in enumerate((ids, positions, columns, segments)):
             answers[part, row, : len(array)] = array
         targets += [(row, index, token, task) for index, token, task in wanted]
-    cells = np.concatenate([example.cells for example in examples])
-    owners = np.repeat(np.arange(len(examples)), [len(example.cells) for example in examples])
-    wrong = np.concatenate([example.wrong for example in examples])
-    columns_of_targets = torch.tensor(targets, dtype=torch.int64).reshape(-1, 4).unbind(1)
+    cells = _gathered([(one.cells, one.wrong) for one in examples])
+    pairs = _gathered([(one.tuples, one.same) for one in examples])
+    asked = list(np.asarray(targets, dtype=np.int64).reshape(-1, 4).T)
+    inputs = [example.encoder_input for example in examples]
+    if shape:  # a row without a token would have nothing to look at
+        inputs += inputs[:1] * (shape.rows - len(inputs))
     return TrainingBatch(
-        collate_inputs([example.encoder_input for example in examples]),
+        collate_inputs(inputs, shape.length if shape else None),
         DecoderBatch(*torch.from_numpy(answers)),
-        torch.from_numpy(owners),
-        torch.from_numpy(cells),
-        torch.from_numpy(wrong),
-        *columns_of_targets,
+        *_filled(cells, shape.cells if shape else None),
+        *_filled(pairs, shape.pairs if shape else None),
+        *_filled(asked, shape.targets if shape else None, _NO_TARGET),
     )
 
 
+def _gathered(labels: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """Markers and labels of all examples: whose they are, where they stand, and what is true of them."""
+    owners = np.repeat(np.arange(len(labels)), [len(markers) for markers, _ in labels])
+    return [owners, *(np.concatenate(parts) for parts in zip(*labels, strict=True))]
+
+
+_NO_TARGET = (0, 0, int(SpecialToken.END), 0)
+"""What fills next-token labels: a token that can be written, as nothing can be copied where padding is asked for."""
+
+
+def _filled(columns: list[np.ndarray], size: int | None, filler: Sequence[int] = (0, 0, 0)) -> list[Tensor]:
+    """The labels and their weights, cut or filled to `size` where it is given."""
+    weights = np.ones(len(columns[0]), dtype=np.float32)
+    if size is None:
+        return [torch.from_numpy(np.ascontiguousarray(column)) for column in (*columns, weights)]
+    filled = []
+    for column, value in zip((*columns, weights), (*filler, 0), strict=True):
+        padded = np.full(size, value, dtype=column.dtype)
+        padded[: len(column)] = column[:size]
+        filled.append(torch.from_numpy(padded))
+    return filled
+
+
 def _pack_queries(
-    queries: Sequence[Query], value_position: int
+    queries: Sequence[Query], value_position: int, limit: int | None = None
 ) -> tuple[list[int], list[int], list[int], list[int], list[tuple[int, int, int]]]:
     ids: list[int] = []
     positions: list[int] = []
@@ -314,6 +429,8 @@ def _pack_queries(
     order = list(TASKS)
     for number, query in enumerate(queries, start=1):
         start, length = len(ids), len(query.answer)
+        if limit is not None and start + length > limit:
+            break
         ids += [TASKS[query.task], *query.answer[:-1]]
         positions += range(value_position, value_position + length)
         columns += [query.column_id] * length

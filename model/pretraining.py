@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,12 @@ from model.training import Trainer
 from model.warm_start import warm_start
 
 logger = logging.getLogger(__name__)
+
+CORRUPTION = CorruptionConfig(duplicate_rate=0.2)
+"""What a window suffers; entities that are told twice teach the match head, beside conflicting sources."""
+
+VALIDATION_EPISODES = 32
+"""Windows of one chunk of validation."""
 
 STORY = ("version", "commit", "steps", "encoder_tokens", "seconds", "started_from")
 """What a card keeps of the checkpoint that the weights were continued from."""
@@ -58,16 +64,50 @@ def train_tokenizer(corpus: Path, vocabulary_size: int) -> TupleTokenizer:
     return TupleTokenizer.train(texts(), vocabulary_size)
 
 
-@torch.no_grad()
-def validate(denoiser: TupleDenoiser, factory: ExampleFactory, chunks: int = 4) -> dict[str, float]:
-    """Loss per answer token, detection average precision and best F1, exact match of teacher-forced answers by task."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
+def for_validation(training: TrainingConfig, episodes: int) -> TrainingConfig:
+    """The same windows in small batches, as every next token of the vocabulary is looked at."""
+    tokens = max(4096, training.max_tokens)
+    return replace(training, batch_tokens=tokens, episodes_per_chunk=episodes, examples_per_episode=16)
 
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What a denoiser says of some validation batches.
+
+    Attributes:
+        logits, wrong: of every labelled cell, its detection logit and 1 where it was corrupted.
+        losses: of every task, the loss of each answer token.
+        hits: of every task, whether all tokens of each answer are the likeliest after the true ones before them.
+    """
+
+    logits: np.ndarray
+    wrong: np.ndarray
+    losses: dict[str, list[float]]
+    hits: dict[str, list[bool]]
+
+    def metrics(self) -> dict[str, float]:
+        """Detection average precision and best F1; loss per answer token and exact match by task."""
+        from sklearn.metrics import average_precision_score, precision_recall_curve
+
+        precision, recall, _ = precision_recall_curve(self.wrong, self.logits)
+        report = {
+            "detection_average_precision": float(average_precision_score(self.wrong, self.logits)),
+            "detection_best_f1": float((2 * precision * recall / (precision + recall + 1e-9)).max()),
+        }
+        report |= {f"{task}_loss": sum(losses) / max(1, len(losses)) for task, losses in self.losses.items()}
+        report |= {f"{task}_exact_match": sum(hits) / max(1, len(hits)) for task, hits in self.hits.items()}
+        return {name: round(value, 4) for name, value in report.items()}
+
+
+@torch.no_grad()
+def validate(denoiser: TupleDenoiser, factory: ExampleFactory, chunks: Sequence[int]) -> Validation:
+    """Judge some chunks of validation windows, which are other ones than any chunk of training."""
     denoiser.eval()
     device = next(denoiser.parameters()).device
-    scores, wrong, hits = [], [], {task: [0, 0] for task in TASKS}
+    scores, wrong = [], []
     losses: dict[str, list[float]] = {task: [] for task in TASKS}
-    for batch in (batch for chunk in range(chunks) for batch in make_chunk(factory, 900_000_000 + chunk)):
+    hits: dict[str, list[bool]] = {task: [] for task in TASKS}
+    for batch in (batch for chunk in chunks for batch in make_chunk(factory, 900_000_000 + chunk)):
         with torch.autocast(device.type, torch.bfloat16):
             logits, correct, negative = _judge(denoiser, batch.to(device))
         scores.append(logits)
@@ -75,18 +115,9 @@ def validate(denoiser: TupleDenoiser, factory: ExampleFactory, chunks: int = 4) 
         for number, task in enumerate(TASKS):
             losses[task] += negative[batch.target_task.numpy() == number].tolist()
         for task, right in correct:
-            hits[task][0] += right
-            hits[task][1] += 1
+            hits[task].append(right)
     denoiser.train()
-    all_scores, all_wrong = np.concatenate(scores), np.concatenate(wrong)
-    precision, recall, _ = precision_recall_curve(all_wrong, all_scores)
-    report = {
-        "detection_average_precision": float(average_precision_score(all_wrong, all_scores)),
-        "detection_best_f1": float((2 * precision * recall / (precision + recall + 1e-9)).max()),
-    }
-    report |= {f"{task}_loss": sum(values) / max(1, len(values)) for task, values in losses.items()}
-    report |= {f"{task}_exact_match": right / max(1, total) for task, (right, total) in hits.items()}
-    return {name: round(value, 4) for name, value in report.items()}
+    return Validation(np.concatenate(scores), np.concatenate(wrong), losses, hits)
 
 
 def _judge(denoiser: TupleDenoiser, batch: TrainingBatch) -> tuple[np.ndarray, list[tuple[str, bool]], np.ndarray]:
@@ -137,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger.info(
         "read %d training and %d validation tables in %.0f s", len(tables), len(valid), time.monotonic() - began
     )
-    corruption = CorruptionConfig()
+    corruption = CORRUPTION
     trainer = Trainer(denoiser, ExampleFactory(tables, serializer, training, corruption), run, device, options.workers)
     if trainer.resume():
         logger.info("resumed at step %d", trainer.position.step)
@@ -149,7 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             logger.info("%s", record)
 
         trainer.run(options.max_seconds, write)
-        metrics = validate(denoiser, ExampleFactory(valid, serializer, training, corruption), options.validation_chunks)
+        small = for_validation(training, VALIDATION_EPISODES)
+        judged = ExampleFactory(valid, serializer, small, corruption)
+        metrics = validate(denoiser, judged, range(options.validation_chunks)).metrics()
         write({"validation": metrics, "step": trainer.position.step})
     card = _card(options, training, trainer, tables, metrics)
     if first is not None:
@@ -196,7 +229,7 @@ def _card(
         "commit": _commit(),
         "initialization": options.initialization,
         "training": asdict(training),
-        "corruption": asdict(CorruptionConfig()),
+        "corruption": asdict(CORRUPTION),
         "steps": trainer.position.step,
         "encoder_tokens": trainer.position.encoder_tokens,
         "seconds": round(trainer.position.seconds),

@@ -105,7 +105,7 @@ def adapting(
 
 
 def _training(steps: int, options: AdaptationOptions) -> TrainingConfig:
-    """Small batches, so that a step is short; the fields that are not named are those of pretraining."""
+    """Small batches, so that a step is short, of the relation as it is; other fields are those of pretraining."""
     return TrainingConfig(
         seed=options.seed,
         steps=steps,
@@ -114,6 +114,11 @@ def _training(steps: int, options: AdaptationOptions) -> TrainingConfig:
         batch_tokens=1024,
         max_tokens=512,
         episodes_per_chunk=4,
+        context_size=4,
+        match_weight=0.0,
+        derived_rate=0.0,
+        exchanged_words_rate=0.0,
+        plain_names_rate=0.0,
     )
 
 

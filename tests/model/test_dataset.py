@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from model.config import CorruptionConfig, TrainingConfig
 from model.corpus import CorpusTable
-from model.corruption import CorruptedRelation
+from model.corruption import RETOLD, CorruptedRelation
 from model.dataset import (
     TASKS,
+    BatchShape,
     ChunkDataset,
     ExampleFactory,
     Query,
@@ -229,7 +230,7 @@ def test_every_task_and_every_size_of_context_occur(drawn: list[Drawn]) -> None:
     tasks = Counter(query.task for *_, example in drawn for query in example.queries)
     assert set(tasks) == set(TASKS)
     sizes = Counter(len(set(example.encoder_input.roles.tolist())) - 1 for *_, example in drawn)
-    assert set(sizes) == {0, 1, 2, 3, 4}
+    assert set(sizes) == set(range(TRAINING.context_size + 1))
 
 
 def test_column_ids_are_drawn_at_random(drawn: list[Drawn], serializer: TupleSerializer) -> None:
@@ -289,3 +290,62 @@ def test_a_batch_moves_to_a_device_whole(drawn: list[Drawn], serializer: TupleSe
     tensors = [getattr(part, field.name) for part in parts[:2] for field in fields(part)] + parts[2:]
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert batch_numbers(batch.to(torch.device("cpu"))) == batch_numbers(batch)
+
+
+def test_match_labels_tell_duplicates_from_other_tuples(tables: list[CorpusTable], serializer: TupleSerializer) -> None:
+    factory = RecordingFactory(tables, serializer, TRAINING, CorruptionConfig(duplicate_rate=1.0, conflict_rate=0.0))
+    factory.drawn = []
+    for number in range(30):
+        factory.examples(random.Random(number))
+    seen: Counter[float] = Counter()
+    for episode, target, context, example in factory.drawn:
+        for index, same in zip(example.tuples.tolist(), example.same.tolist(), strict=True):
+            assert example.encoder_input.ids[index] == SpecialToken.TUPLE
+            row = context[int(example.encoder_input.roles[index]) - 2]
+            assert bool(same) == (episode.entities[row] == episode.entities[target])
+            if not same:
+                assert episode.clean.tuples[row] != episode.clean.tuples[target]
+            seen[same] += 1
+    assert seen[1.0] > 50 and seen[0.0] > 200
+
+
+def test_what_a_duplicate_says_in_other_words_is_neither_judged_nor_asked_for(
+    tables: list[CorpusTable], serializer: TupleSerializer
+) -> None:
+    factory = RecordingFactory(tables, serializer, TRAINING, CorruptionConfig(duplicate_rate=1.0, conflict_rate=0.0))
+    factory.drawn = []
+    for number in range(30):
+        factory.examples(random.Random(number))
+    retold = 0
+    for episode, target, context, example in factory.drawn:
+        one = example.encoder_input
+        rows = [target, *context.tolist()]
+        attribute_of = {int(column): attribute for attribute, column in enumerate(one.column_ids)}
+        for index in example.cells.tolist():
+            kind = episode.kinds[rows[int(one.roles[index]) - 1]][attribute_of[int(one.columns[index])]]
+            assert kind != RETOLD
+        asked = {attribute_of[query.column_id] for query in example.queries if query.task != "name"}
+        retold += episode.kinds[target].count(RETOLD)
+        assert not [attribute for attribute in asked if episode.kinds[target][attribute] == RETOLD]
+    assert retold > 50
+
+
+def test_fixed_shapes_are_few_and_full(tables: list[CorpusTable], serializer: TupleSerializer) -> None:
+    training = replace(TRAINING, fixed_shapes=1, episodes_per_chunk=40, max_tokens=256, batch_tokens=2048)
+    factory = ExampleFactory(tables, serializer, training, CorruptionConfig())
+    batches = make_chunk(factory, 0)
+    shapes = {length: BatchShape.of(length, training) for length in (112, 176, 256)}
+    assert len(batches) > 10
+    for batch in batches:
+        shape = shapes[batch.encoder.ids.shape[1]]
+        assert batch.encoder.ids.shape == (shape.rows, shape.length)
+        assert batch.answers.ids.shape == (shape.rows, shape.answer_length)
+        sizes = [len(batch.cell_wrong), len(batch.pair_same), len(batch.target_id)]
+        assert sizes == [shape.cells, shape.pairs, shape.targets]
+        assert bool(batch.encoder.keep.any(dim=1).all())
+        owners = batch.target_example[batch.target_weight > 0]
+        assert 2 * len(set(owners.tolist())) >= shape.rows - 1
+        asked = batch.answers.segments[batch.target_example, batch.target_index]
+        assert bool((asked[batch.target_weight > 0] > 0).all())
+        assert 0.05 < float(batch.target_weight.mean()) <= 1.0
+    assert len({batch.encoder.ids.shape for batch in batches}) > 1

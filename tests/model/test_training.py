@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from torch import Tensor
 from model.architecture import TupleDenoiser
 from model.config import CorruptionConfig, ModelConfig, TrainingConfig
 from model.corpus import CorpusTable
-from model.dataset import ExampleFactory, TrainingExample, make_chunk
+from model.dataset import BatchShape, ExampleFactory, TrainingExample, collate, make_chunk
 from model.serialization import TupleSerializer
-from model.training import Trainer, batch_losses, learning_rate
+from model.training import RecordedSteps, Trainer, batch_losses, learning_rate, make_optimizer, optimize
 
 CPU = torch.device("cpu")
 MakeTrainer = Callable[..., Trainer]
@@ -37,7 +37,12 @@ def make_trainer(tables: list[CorpusTable], serializer: TupleSerializer, tmp_pat
     shape: dict[str, Any] = {name: getattr(serializer.config, name) for name in serializer.config.__slots__}
 
     def make(
-        folder: str, steps: int = 9, start: int = 0, kind: type[ExampleFactory] = ExampleFactory, **changes: Any
+        folder: str,
+        steps: int = 9,
+        start: int = 0,
+        kind: type[ExampleFactory] = ExampleFactory,
+        dropout: float = 0.1,
+        **changes: Any,
     ) -> Trainer:
         settings: dict[str, Any] = {
             "seed": 3,
@@ -52,7 +57,7 @@ def make_trainer(tables: list[CorpusTable], serializer: TupleSerializer, tmp_pat
         training = TrainingConfig(**settings | changes)
         factory = kind(tables, serializer, training, CorruptionConfig())
         torch.manual_seed(start)
-        denoiser = TupleDenoiser(ModelConfig(**shape | {"dropout": 0.1}))
+        denoiser = TupleDenoiser(ModelConfig(**shape | {"dropout": dropout}))
         return Trainer(denoiser, factory, tmp_path / folder, CPU, workers=0)
 
     return make
@@ -172,19 +177,64 @@ def test_loss_falls_when_one_episode_is_learned_by_heart(make_trainer: MakeTrain
     assert {"detection", "fill", "repair", "step", "chunk", "encoder_tokens", "learning_rate"} <= set(lines[-1])
 
 
-def test_a_loss_is_the_mean_over_answers_plus_weighted_detection(make_trainer: MakeTrainer) -> None:
+def test_a_loss_is_the_mean_over_answers_plus_weighted_detection_and_match(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer("run")
     batch = make_chunk(trainer.factory, 0)[0]
     trainer.denoiser.eval()
-    shape = {field.name: getattr(trainer.config, field.name) for field in fields(trainer.config)}
+    config = replace(trainer.config, match_weight=0.5)
     with torch.no_grad():
-        once = batch_losses(trainer.denoiser, batch, trainer.config)
-        thrice = batch_losses(trainer.denoiser, batch, TrainingConfig(**shape | {"detection_weight": 3.0}))
-    assert float(thrice.total - once.total) == pytest.approx(2 * once.detection, rel=1e-4)
+        once = batch_losses(trainer.denoiser, batch, config)
+        thrice = batch_losses(trainer.denoiser, batch, replace(config, detection_weight=3.0))
+        matched = batch_losses(trainer.denoiser, batch, replace(config, match_weight=2.5))
+    means = once.means()
+    assert float(thrice.total - once.total) == pytest.approx(2 * means["detection"], rel=1e-4)
+    assert float(matched.total - once.total) == pytest.approx(2 * means["match"], rel=1e-4)
     counts = [int((batch.target_task == number).sum()) for number in range(3)]
     names = ("fill", "repair", "name")
-    mean = sum(once.tasks[name] * count for name, count in zip(names, counts, strict=True) if count) / sum(counts)
-    assert float(once.total) == pytest.approx(mean + once.detection, rel=1e-4)
+    mean = sum(means[name] * count for name, count in zip(names, counts, strict=True) if count) / sum(counts)
+    assert float(once.total) == pytest.approx(mean + means["detection"] + 0.5 * means["match"], rel=1e-4)
+
+
+def test_padding_to_a_fixed_shape_changes_no_loss_and_no_gradient(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer("run")
+    trainer.denoiser.eval()
+    examples = [one for one in trainer.factory.examples(random.Random(2)) if len(one.encoder_input) <= 200]
+    shape = BatchShape.of(200, replace(trainer.config, batch_tokens=200 * (len(examples) + 3)))
+    place = trainer.factory.serializer.config.value_position
+    found = []
+    for batch in (collate(examples, place), collate(examples, place, shape)):
+        trainer.denoiser.zero_grad()
+        losses = batch_losses(trainer.denoiser, batch, trainer.config)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        gradients = {name: one.grad for name, one in trainer.denoiser.named_parameters() if one.grad is not None}
+        found.append((losses.means(), gradients))
+    (means, gradients), (padded_means, padded_gradients) = found
+    assert len(examples) > 4
+    assert padded_means == pytest.approx(means, rel=1e-4)
+    assert gradients.keys() == padded_gradients.keys()
+    for name, gradient in gradients.items():
+        assert torch.allclose(padded_gradients[name], gradient, atol=1e-5), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_recorded_step_makes_the_weights_of_an_eager_one(make_trainer: MakeTrainer) -> None:
+    eager, recorded = make_trainer("eager", dropout=0.0), make_trainer("recorded", dropout=0.0)
+    device = torch.device("cuda")
+    batches = [batch for batch in make_chunk(eager.factory, 0) for _ in range(3)]
+    for trainer in (eager, recorded):
+        trainer.denoiser.to(device)
+    optimizer = make_optimizer(recorded.denoiser, recorded.config, recorded=True)
+    steps = RecordedSteps(recorded.denoiser, optimizer, recorded.config)
+    plain = make_optimizer(eager.denoiser, eager.config)
+    seen: set[tuple[int, ...]] = set()
+    for batch in batches:
+        shape = tuple(batch.encoder.ids.shape)
+        for _ in range(1 if shape in seen else 2):  # the first of a shape is done twice
+            optimize(eager.denoiser, plain, batch.to(device), eager.config)
+        seen.add(shape)
+        assert torch.isfinite(steps.step(batch).total)
+    for one, other in zip(eager.denoiser.parameters(), recorded.denoiser.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=2e-2)
 
 
 def test_only_matrices_of_linear_maps_decay(make_trainer: MakeTrainer) -> None:

@@ -169,8 +169,8 @@ def table_loss(checkpoint: Checkpoint, relation: Relation, task: str) -> float:
     table = CorpusTable("a:b", "", "", relation)
     factory = ExampleFactory([table], checkpoint.serializer, training, CorruptionConfig())
     with torch.no_grad():
-        losses = [batch_losses(checkpoint.denoiser, batch, training) for batch in make_chunk(factory, 0)]
-    return float(np.mean([one.tasks[task] for one in losses if task in one.tasks]))
+        losses = [batch_losses(checkpoint.denoiser, batch, training).means() for batch in make_chunk(factory, 0)]
+    return float(np.mean([one[task] for one in losses if task in one]))
 
 
 def test_the_loss_on_masked_cells_of_the_relation_falls(checkpoint: Checkpoint, people: Relation) -> None:
@@ -234,7 +234,7 @@ def test_a_loss_that_is_no_number_ends_the_task(
     checkpoint: Checkpoint, people: Relation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> Losses:
-        return Losses(torch.tensor(float("nan")), 0.0, {})
+        return Losses(torch.tensor(float("nan")), {})
 
     monkeypatch.setattr(adapt_module, "train_step", broken)
     with pytest.raises(ModelError, match="not a finite number"):
