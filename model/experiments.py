@@ -2,7 +2,8 @@
 
     python -m model.experiments --corpus corpus.parquet --steps 600 --report experiments.md [variant …]
 
-Every variant changes one thing. All are trained on the same windows for the same number of steps of the same size, and
+Every variant changes one thing. With --checkpoint nothing is trained: the weights given are judged with each choice of
+context. Otherwise all are trained on the same windows for the same number of steps of the same size, and
 judged on the same windows of validation tables, whose repositories training does not touch. An interval is a bootstrap
 over those windows.
 """
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 
 from model.architecture import TupleDenoiser
+from model.checkpoint import load_checkpoint
 from model.config import CorruptionConfig, ModelConfig, TrainingConfig
 from model.corpus import Table
 from model.dataset import ExampleFactory
@@ -112,31 +114,41 @@ class ExperimentFactory(ExampleFactory):
         return available if self.whole else drawn
 
 
-def train_and_validate(
+def train(
+    variant: Variant, tables: Sequence[Table], tokenizer: TupleTokenizer, training: TrainingConfig, workers: int
+) -> TupleDenoiser:
+    """One variant, trained from random weights."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config = ModelConfig(**variant.shape)
+    training = replace(training, **variant.training)  # type: ignore[arg-type]
+    corruption = replace(CORRUPTION, **variant.corruption)  # type: ignore[arg-type]
+    torch.manual_seed(training.seed)
+    denoiser = TupleDenoiser(config)
+    factory = ExperimentFactory(tables, TupleSerializer(tokenizer, config), training, corruption)
+    factory.neighbours = variant.neighbours
+    with tempfile.TemporaryDirectory() as folder:
+        Trainer(denoiser, factory, Path(folder), device, workers).run()
+    return denoiser
+
+
+def judge(
+    denoiser: TupleDenoiser,
     variant: Variant,
-    tables: Sequence[Table],
     valid: Sequence[Table],
     tokenizer: TupleTokenizer,
     training: TrainingConfig,
     windows: int,
-    workers: int,
 ) -> list[Validation]:
-    """Train one variant from random weights; what it says of each validation window."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config = ModelConfig(**variant.shape)
-    serializer = TupleSerializer(tokenizer, config)
+    """What the denoiser says of each validation window.
+
+    Whatever was left out in training, it is judged on every kind of error, on real tables as they are, and with all the
+    context that the variant has.
+    """
     training = replace(training, **variant.training)  # type: ignore[arg-type]
-    torch.manual_seed(training.seed)
-    denoiser = TupleDenoiser(config)
-    factory = ExperimentFactory(tables, serializer, training, replace(CORRUPTION, **variant.corruption))  # type: ignore[arg-type]
-    factory.neighbours = variant.neighbours
-    with tempfile.TemporaryDirectory() as folder:
-        Trainer(denoiser, factory, Path(folder), device, workers).run()
-    # Judged on every kind of error, whatever was left out in training, and on real tables as they are.
     plain = replace(for_validation(training, 1), derived_rate=0.0, exchanged_words_rate=0.0, plain_names_rate=0.0)
-    judged = ExperimentFactory(valid, serializer, plain, CorruptionConfig())
-    judged.neighbours, judged.whole = variant.neighbours, True
-    return [validate(denoiser, judged, [window]) for window in range(windows)]
+    factory = ExperimentFactory(valid, TupleSerializer(tokenizer, denoiser.config), plain, CorruptionConfig())
+    factory.neighbours, factory.whole = variant.neighbours, True
+    return [validate(denoiser, factory, [window]) for window in range(windows)]
 
 
 def summarize(validations: Sequence[Validation]) -> dict[str, tuple[float, float, float]]:
@@ -168,17 +180,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     tables, valid = read_corpus(corpus_path(options.corpus), options.max_rows)
-    tokenizer = TupleTokenizer.load(options.tokenizer)
+    trained = load_checkpoint(options.checkpoint, precision="float32") if options.checkpoint else None
+    tokenizer = trained.serializer.tokenizer if trained else TupleTokenizer.load(options.tokenizer)
     training = TrainingConfig(
         steps=options.steps, batch_tokens=options.batch_tokens, context_size=4,
         learning_rate=options.learning_rate, warmup_steps=options.steps // 10,
     )  # fmt: skip
     rows = {}
     for name in options.variants or VARIANTS:
-        began = time.monotonic()
-        judged = train_and_validate(
-            VARIANTS[name], tables, valid, tokenizer, training, options.windows, options.workers
-        )
+        began, variant = time.monotonic(), VARIANTS[name]
+        if trained is None:
+            denoiser = train(variant, tables, tokenizer, training, options.workers)
+        elif variant.shape or variant.corruption or set(variant.training) - {"context_size"}:
+            continue
+        else:
+            denoiser = trained.denoiser
+        judged = judge(denoiser, variant, valid, tokenizer, training, options.windows)
         rows[name] = summarize(judged)
         logger.info("%s: %s, %.0f s", name, rows[name], time.monotonic() - began)
         options.report.write_text(json.dumps(rows, indent=1), encoding="utf-8")
@@ -202,6 +219,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("variants", nargs="*", choices=[*VARIANTS, []], help="default: all of them")
     parser.add_argument("--corpus", help="a folder, or what model.packing made of it; default: RPT_CORPUS")
+    parser.add_argument("--checkpoint", help="judge these weights with every choice of context, and train nothing")
     parser.add_argument("--tokenizer", type=Path, default=Path(__file__).parent / "checkpoints/default/tokenizer.json")
     parser.add_argument("--steps", type=int, default=600, help="optimizer steps of each variant")
     parser.add_argument("--batch-tokens", type=int, default=16384, help="encoder tokens of one step")

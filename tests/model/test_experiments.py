@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from model import experiments
+from model.checkpoint import Checkpoint, save_checkpoint
 from model.config import CorruptionConfig, TrainingConfig
 from model.corpus import CorpusTable
 from model.experiments import FAMILIES, VARIANTS, ExperimentFactory, summarize
@@ -79,3 +80,17 @@ def test_the_command_trains_judges_and_reports(
         assert len(figures) == 3
         assert all(0 <= low <= high <= 100 for _, low, high in figures.values())
     assert capsys.readouterr().out.count("|") > 12
+
+
+def test_given_weights_are_judged_with_every_context_and_not_trained(
+    bare_checkpoint: Checkpoint, tables: list[CorpusTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_checkpoint(tmp_path / "tiny", bare_checkpoint.denoiser, bare_checkpoint.serializer.tokenizer, {"name": "tiny"})
+    monkeypatch.setattr(experiments, "train", None)
+    for name, members in {"train-00": tables[:2], "train-01": tables[2:4], "valid": tables[4:]}.items():
+        write_shard(tmp_path / f"{name}.jsonl.zst", members)
+    arguments = ["--corpus", tmp_path, "--checkpoint", tmp_path / "tiny", "--windows", 2,
+                 "--report", tmp_path / "report.json"]  # fmt: skip
+    assert experiments.main([str(one) for one in arguments]) == 0
+    judged = list(json.loads((tmp_path / "report.json").read_text(encoding="utf-8")))
+    assert judged == [name for name in VARIANTS if "context" in name or "tuples" in name or name == "as shipped"]
