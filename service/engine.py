@@ -411,13 +411,13 @@ def _describe(checkpoint: Checkpoint) -> ModelDescription:
 
 
 def evaluate(
-    tasks: Sequence[str], bench: Path, corpus: Path | None, folder: Path | None, progress: Progress
+    tasks: Sequence[str], bench: Path, corpus: Path | None, folder: Path | None, seed: int, progress: Progress
 ) -> EvaluationReport:
-    """Measure a checkpoint on benchmark tables.
+    """Measure a checkpoint on benchmark tables; `seed` says which tables and cells are sampled.
 
     Raises:
         ModelError: no checkpoint, no data, or no such task.
     """
     from model.evaluation.report import evaluate as measure
 
-    return measure(tasks, bench, corpus, load_checkpoint(folder), progress)
+    return measure(tasks, bench, corpus, load_checkpoint(folder), progress, seed=seed)

@@ -45,6 +45,7 @@ def evaluate(
         typer.Option("--plots", metavar="DIR", help="Folder for the PNGs; with .html they go beside it by themselves."),
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="A checkpoint folder.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Which tables and cells are sampled, and of the intervals.")] = 0,
 ) -> None:
     """Measure the model on benchmark tables beside baselines without learning; the tables go to stdout."""
     for folder in (bench, corpus):
@@ -61,7 +62,7 @@ def evaluate(
             # Said before the measuring, which takes minutes.
             raise CommandError("pictures need matplotlib: pip install '.[evaluation]', or write .md or .json")
         with ProgressBars() as bars:
-            measured = evaluate_model(tasks or [], bench, corpus, model, bars)
+            measured = evaluate_model(tasks or [], bench, corpus, model, seed, bars)
         typer.echo(measured.to_markdown())
         pictures = measured.pictures() if plots is not None else {}
         for path in reports:

@@ -113,7 +113,7 @@ def describe_weights(folder: Path | None = None) -> WeightsDescription:
 
 
 def evaluate_model(
-    tasks: Sequence[str], bench: Path, corpus: Path | None, folder: Path | None, progress: Progress
+    tasks: Sequence[str], bench: Path, corpus: Path | None, folder: Path | None, seed: int, progress: Progress
 ) -> Measured:
     """Measure a model.
 
@@ -123,7 +123,7 @@ def evaluate_model(
     from service.engine import ModelError, evaluate
 
     try:
-        return evaluate(tasks, bench, corpus, folder, progress)
+        return evaluate(tasks, bench, corpus, folder, seed, progress)
     except ModelError as error:
         raise JudgingError(str(error)) from error
 

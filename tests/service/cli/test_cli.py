@@ -395,16 +395,17 @@ def test_evaluate_prints_tables_and_writes_the_report(
 ) -> None:
     asked: list[object] = []
 
-    def measure(tasks: list[str], bench: Path, corpus: Path | None, model: Path | None, progress: object) -> object:
-        assert isinstance(progress, ProgressBars)
-        asked.append((tasks, bench, corpus, model))
+    def measure(*arguments: object) -> object:
+        assert isinstance(arguments[-1], ProgressBars)
+        asked.append(arguments[:-1])
         return FakeMeasured()
 
     monkeypatch.setattr(evaluation_commands, "evaluate_model", measure)
     report = tmp_path / "r.json"
     code, out, _ = run("evaluate", "cleaning", "imputation", "--bench", str(tmp_path), "--report", str(report))
     assert (code, out) == (0, b"| task | f1 |\n")
-    assert asked == [(["cleaning", "imputation"], tmp_path, None, None)]
+    assert run("evaluate", "--bench", str(tmp_path), "--corpus", str(tmp_path), "--seed", "7")[0] == 0
+    assert asked == [(["cleaning", "imputation"], tmp_path, None, None, 0), ([], tmp_path, tmp_path, None, 7)]
     assert json.loads(report.read_bytes()) == {"f1": 0.5}
     assert not list(tmp_path.glob("*plots*"))
     assert run("evaluate", "--bench", str(tmp_path / "none"))[0] == 2

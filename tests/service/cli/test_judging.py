@@ -116,7 +116,7 @@ def test_what_the_model_refuses_is_a_judging_error(checkpoint: Checkpoint, tmp_p
         with pytest.raises(JudgingError, match="min_confidence 2.0"):
             judge(["a"], [("1",)], ignore)
     with pytest.raises(JudgingError, match="no task 'magic'"):
-        evaluate_model(["magic"], tmp_path, None, checkpoint.path, ignore)
+        evaluate_model(["magic"], tmp_path, None, checkpoint.path, 0, ignore)
 
 
 def test_a_file_goes_through_the_real_engine(
