@@ -25,6 +25,9 @@ from model.serialization import Mask
 from model.tuples import Cell
 
 _LIMIT = 10.0
+_BEGUN = 8
+"""Values of the column that go on from a prefix and are candidates, however far from the cell they stand."""
+
 WAVE = 192
 """Model calls that a task asks for at once: enough to fill batches, little enough to hold."""
 
@@ -160,6 +163,8 @@ class CandidateFinder:
             if asked.task == "fill":
                 values += self.statistics.values_in_text(asked.cell)
                 values += self._evidence[asked.cell].values
+            if asked.prefix:
+                values += self.statistics.columns[asked.cell.attribute].starting_with(asked.prefix, _BEGUN)
         if asked.task == "repair":
             values.append(self.reader.relation.value(asked.cell) or "")
         known = dict.fromkeys(value for value in values if value.startswith(asked.prefix))

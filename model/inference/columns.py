@@ -8,10 +8,11 @@ are rounded to multiples of 2**-20 first: such sums are exact, hence the same in
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice, takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,12 @@ class Column:
         """How many tuples hold `value`."""
         code = self.code_of.get(value)
         return 0 if code is None else int(self.counts[code])
+
+    def starting_with(self, prefix: str, limit: int) -> list[str]:
+        """The distinct values that begin with `prefix`, at most `limit`, frequent ones first, then by text."""
+        start = bisect_left(self.distinct, prefix)
+        begins = list(takewhile(lambda value: value.startswith(prefix), islice(self.distinct, start, None)))
+        return sorted(begins, key=lambda value: -self.count(value))[:limit]
 
     @cached_property
     def usual(self) -> Spellings:

@@ -156,6 +156,15 @@ def test_a_prefix_holds_for_every_candidate(finder: CandidateFinder, relation: R
     assert nothing.features.shape == (0, len(FEATURES))
 
 
+def test_values_of_the_column_that_go_on_from_the_prefix_are_candidates_wherever_they_stand(
+    finder: CandidateFinder, relation: Relation
+) -> None:
+    assert relation.attributes[1] == "id"
+    for tuple_id in range(20, 24):
+        (found,) = find(finder, [AskedCell(Cell(tuple_id, 1), "fill", prefix="P000")])
+        assert {f"P000{digit}" for digit in range(8)} <= set(found.values)
+
+
 def test_without_statistics_the_model_and_its_context_are_left(bare_checkpoint: Checkpoint, relation: Relation) -> None:
     finder = CandidateFinder(bare_checkpoint, Reader(bare_checkpoint, relation), None)
     (found,) = find(finder, [AskedCell(Cell(5, 0))])

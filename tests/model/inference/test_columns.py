@@ -123,3 +123,11 @@ def test_an_empty_column_has_no_figures_that_are_not_numbers() -> None:
     assert (column.distinct_ratio, column.top_share, column.numeric_share) == (1.0, 0.0, 0.0)
     assert (column.patterns.top, column.patterns.top_share) == ("", 0.0)
     assert column.similar == [] and column.bigrams[0].tolist() == []
+
+
+def test_values_that_begin_with_a_prefix_come_by_count_then_by_text() -> None:
+    column = Column(["ba", "bb", "bb", "a", "bc", None, "c", "bc", "ba", "bb", ""])
+    assert column.starting_with("b", 9) == ["bb", "ba", "bc"]
+    assert column.starting_with("b", 1) == ["bb"]
+    assert column.starting_with("", 9) == ["bb", "ba", "bc", "a", "c"]
+    assert column.starting_with("bd", 9) == column.starting_with("z", 9) == []
