@@ -86,7 +86,8 @@ class TrainingConfig:
         exchanged_words_rate: share of windows whose words are exchanged for one another throughout.
         plain_names_rate: share of windows whose attribute names say nothing.
         fixed_shapes: 1 pads every batch to one of a few shapes (`model.dataset.BatchShape`), so that a GPU records a
-            step of each shape once and repeats it; 0 pads a batch to its longest example.
+            step of each shape once and repeats it; 0 pads a batch to its longest example. Recording takes a step more
+            for each shape, so that on a GPU an interrupted run is no longer the uninterrupted one to the last bit.
         save_seconds: seconds between two resume points.
     """
 

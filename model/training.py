@@ -2,7 +2,7 @@
 
 A run lives in one folder and goes on from it: weights, AdamW's moments and the place in the data, as
 safetensors and JSON. Dropout is seeded per step and a chunk of data by its number, so a run that was
-interrupted at a resume point makes the same weights as one that was not.
+interrupted at a resume point makes the same weights as one that was not (but for recorded steps, see `fixed_shapes`).
 """
 
 from __future__ import annotations
