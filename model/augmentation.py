@@ -5,7 +5,7 @@
                          that was learned by heart helps, only looking
     plain names          attribute names that say nothing, as files without a header have them
 
-All of it keeps the window true: dependencies, duplicates and formats stay what they were.
+Dependencies and duplicates stay what they were; formats do too, but for words such as the names of months.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _LEAST_SHARE = 0.6
 
 def augment(relation: Relation, rng: random.Random, training: TrainingConfig) -> Relation:
     """The window with what `training` has drawn for it; the same `rng` state gives the same result."""
-    if rng.random() < training.derived_rate:
-        relation = with_derived_attribute(relation, rng)
     if rng.random() < training.exchanged_words_rate:
         relation = with_exchanged_words(relation, rng)
+    if rng.random() < training.derived_rate:  # after the words, so that it is computed from those that stand there
+        relation = with_derived_attribute(relation, rng)
     if rng.random() < training.plain_names_rate:
         relation = with_plain_names(relation, rng)
     return relation

@@ -146,7 +146,7 @@ class ExampleFactory:
         self._cumulative = np.cumsum(_table_weights(self.tables))
 
     def episode(self, rng: random.Random) -> CorruptedRelation:
-        """A corrupted window of a table: 24 to 300 tuples, at most 14 attributes."""
+        """A corrupted window of a table: up to 300 of its tuples and 14 of its attributes, before anything is added."""
         point = rng.random() * self._cumulative[-1]
         table = self.tables[min(int(np.searchsorted(self._cumulative, point)), len(self.tables) - 1)]
         return corrupt_relation(augment(_window(table, rng), rng, self.training), rng, self.corruption)
@@ -236,7 +236,7 @@ def _window(table: Table, rng: random.Random) -> Relation:
 
 def _choose_targets(episode: CorruptedRelation, wanted: int, rng: random.Random) -> list[int]:
     """Up to three quarters of the targets carry an error, the rest are drawn from all tuples."""
-    dirty = [row for row, kinds in enumerate(episode.kinds) if any(kinds)]
+    dirty = [row for row, kinds in enumerate(episode.kinds) if any(kind not in ("", RETOLD) for kind in kinds)]
     chosen = rng.sample(dirty, min(len(dirty), wanted * 3 // 4))
     taken = set(chosen)
     others = [row for row in range(len(episode.dirty)) if row not in taken]
@@ -349,7 +349,7 @@ def _batches(examples: Sequence[TrainingExample], training: TrainingConfig, plac
 
 
 def _fixed_batches(examples: Sequence[TrainingExample], training: TrainingConfig, place: int) -> list[TrainingBatch]:
-    """Batches of fixed shapes; what would fill less than half of one is left out."""
+    """Batches of fixed shapes; what would fill less than half of one is left out, and what is longer than all."""
     batches, shorter = [], 0
     for length in (*(length for length in FIXED_LENGTHS if length < training.max_tokens), training.max_tokens):
         shape = BatchShape.of(length, training)

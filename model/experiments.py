@@ -1,6 +1,6 @@
 """`python -m model.experiments`: what each choice of the design is worth, each trained the same from the same start.
 
-    python -m model.experiments --corpus corpus.parquet --steps 600 --report experiments.md [variant …]
+    python -m model.experiments --corpus corpus.parquet --steps 600 --report experiments.json [variant …]
 
 Every variant changes one thing. With --checkpoint nothing is trained: the weights given are judged with each choice of
 context. Otherwise all are trained on the same windows for the same number of steps of the same size, and
@@ -178,6 +178,7 @@ def _figures(validations: Sequence[Validation]) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; gives 0."""
     options = _parse(argv)
+    names = options.variants or [name for name in VARIANTS if not options.checkpoint or _is_context(VARIANTS[name])]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     tables, valid = read_corpus(corpus_path(options.corpus), options.max_rows)
     trained = load_checkpoint(options.checkpoint, precision="float32") if options.checkpoint else None
@@ -187,20 +188,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         learning_rate=options.learning_rate, warmup_steps=options.steps // 10,
     )  # fmt: skip
     rows = {}
-    for name in options.variants or VARIANTS:
+    for name in names:
         began, variant = time.monotonic(), VARIANTS[name]
-        if trained is None:
-            denoiser = train(variant, tables, tokenizer, training, options.workers)
-        elif variant.shape or variant.corruption or set(variant.training) - {"context_size"}:
-            continue
-        else:
-            denoiser = trained.denoiser
+        denoiser = trained.denoiser if trained else train(variant, tables, tokenizer, training, options.workers)
         judged = judge(denoiser, variant, valid, tokenizer, training, options.windows)
         rows[name] = summarize(judged)
         logger.info("%s: %s, %.0f s", name, rows[name], time.monotonic() - began)
         options.report.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(_markdown(rows))
     return 0
+
+
+def _is_context(variant: Variant) -> bool:
+    """Whether the variant changes nothing but the context, so that given weights can be judged with it."""
+    return not (variant.shape or variant.corruption or set(variant.training) - {"context_size"})
 
 
 def _markdown(rows: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> str:
@@ -228,7 +229,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--max-rows", type=int, default=600, help="rows kept of each table")
     parser.add_argument("--report", type=Path, default=Path("experiments.json"), help="figures as JSON")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    unfit = [name for name in options.variants if options.checkpoint and not _is_context(VARIANTS[name])]
+    if unfit:
+        parser.error(f"--checkpoint trains nothing, and {unfit[0]!r} is a matter of training")
+    return options
 
 
 if __name__ == "__main__":

@@ -65,9 +65,9 @@ def train_tokenizer(corpus: Path, vocabulary_size: int) -> TupleTokenizer:
 
 
 def for_validation(training: TrainingConfig, episodes: int) -> TrainingConfig:
-    """The same windows in small batches, as every next token of the vocabulary is looked at."""
+    """The same windows in small batches, each padded to its longest: scores of the whole vocabulary are kept."""
     tokens = max(4096, training.max_tokens)
-    return replace(training, batch_tokens=tokens, episodes_per_chunk=episodes, examples_per_episode=16)
+    return replace(training, batch_tokens=tokens, episodes_per_chunk=episodes, examples_per_episode=16, fixed_shapes=0)
 
 
 @dataclass(frozen=True, slots=True)

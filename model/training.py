@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from model.architecture import TupleDenoiser
 from model.config import TrainingConfig
 from model.dataset import TASKS, ChunkDataset, ExampleFactory, TrainingBatch
+from model.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Losses:
     The parts stay on their device until somebody reads them, as a GPU that is asked for a number first ends its work.
 
     Attributes:
-        total: the weighted sum of the others.
+        total: the mean over next tokens plus the weighted means of the other losses.
         parts: sum and count of each loss, by name, (2,) float32: of the detection labels, the match labels, and the
             next tokens of each task.
     """
@@ -63,14 +64,14 @@ def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: Training
     """Cross-entropy of the answers plus weighted detection and match losses, each a mean over its labels."""
     states = denoiser.encode(batch.encoder)
     wrong = denoiser.detect(states, batch.cell_example, batch.cell_index)
-    same = denoiser.match_logits(states, batch.pair_example, batch.pair_index)
     detection = binary_cross_entropy_with_logits(wrong, batch.cell_wrong, reduction="none")
-    match = binary_cross_entropy_with_logits(same, batch.pair_same, reduction="none")
-    parts = {
-        "detection": _sum_and_count(detection, batch.cell_weight),
-        "match": _sum_and_count(match, batch.pair_weight),
-    }
-    total = config.detection_weight * _mean(parts["detection"]) + config.match_weight * _mean(parts["match"])
+    parts = {"detection": _sum_and_count(detection, batch.cell_weight)}
+    total = config.detection_weight * _mean(parts["detection"])
+    if config.match_weight:
+        same = denoiser.match_logits(states, batch.pair_example, batch.pair_index)
+        match = binary_cross_entropy_with_logits(same, batch.pair_same, reduction="none")
+        parts["match"] = _sum_and_count(match, batch.pair_weight)
+        total = total + config.match_weight * _mean(parts["match"])
     if len(batch.target_id) == 0:
         return Losses(total, _detached(parts))
     hidden = denoiser.decode(states, batch.encoder, batch.answers)
@@ -208,9 +209,15 @@ class Trainer:
         began, saved, logged = time.monotonic(), time.monotonic(), _Log()
         before = self.position.seconds
         for batches in self._chunks():
+            if not batches:
+                raise InputError(
+                    "a chunk fills no batch: it needs more episodes, or smaller batches", field="batch_tokens"
+                )
             for batch in batches:
                 if self.position.step < self.config.steps:
-                    logged.add(self._step(batch))
+                    losses = self._step(batch)
+                    if on_log is not None:
+                        logged.add(losses)
                     self.position.encoder_tokens += int(batch.encoder.keep.sum())
             self.position.chunk += 1
             now = time.monotonic()

@@ -147,7 +147,7 @@ _CHECKPOINT: list[Checkpoint] = []
 def _processes(checkpoint: Checkpoint, workers: int) -> Iterator[Run]:
     """`map` over several processes of one thread each, or over none."""
     _CHECKPOINT[:] = [checkpoint]
-    if workers == 1:
+    if workers <= 1:
         yield map
         return
     with ProcessPoolExecutor(

@@ -45,7 +45,9 @@ def evaluate(
         typer.Option("--plots", metavar="DIR", help="Folder for the PNGs; with .html they go beside it by themselves."),
     ] = None,
     model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="A checkpoint folder.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Which tables and cells are sampled, and of the intervals.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Seed of the sampled tables and cells, and of the intervals.")
+    ] = 0,
 ) -> None:
     """Measure the model on benchmark tables beside baselines without learning; the tables go to stdout."""
     for folder in (bench, corpus):

@@ -24,6 +24,7 @@ PEOPLE = Relation.of(
 
 def test_a_derived_attribute_is_a_function_of_the_tuple_and_leaves_the_others_alone() -> None:
     seen: set[str] = set()
+    added = 0
     for seed in range(200):
         found = with_derived_attribute(PEOPLE, random.Random(seed))
         place = next((p for p, name in enumerate(found.attributes) if name not in PEOPLE.attributes), None)
@@ -31,10 +32,12 @@ def test_a_derived_attribute_is_a_function_of_the_tuple_and_leaves_the_others_al
             assert found == PEOPLE
             continue
         assert found == with_derived_attribute(PEOPLE, random.Random(seed))
+        added += 1
         rest = [[*values[:place], *values[place + 1 :]] for values in found.tuples]
         assert rest == [list(values) for values in PEOPLE.tuples]
         assert len({value for value in found.column(place) if value}) > 1
         seen |= {value or "" for value in found.column(place)}
+    assert added > 150
     assert {"Lovelace", "AL", "London, England"} <= seen
     assert any(re.fullmatch("[0-9]{1,2}/[0-9]{1,2}/1815", value) for value in seen)
 
@@ -70,6 +73,19 @@ def test_plain_names_only_count() -> None:
     for seed in range(20):
         names = with_plain_names(PEOPLE, random.Random(seed)).attributes
         assert [re.sub("[^0-9]", "", name) for name in names] == ["1", "2", "3", "4"]
+
+
+def test_a_derived_attribute_is_computed_from_the_words_that_were_exchanged() -> None:
+    both = TrainingConfig(derived_rate=1.0, exchanged_words_rate=1.0, plain_names_rate=0.0)
+    joined = 0
+    for seed in range(150):
+        found = augment(PEOPLE, random.Random(seed), both)
+        place = next((p for p, name in enumerate(found.attributes) if name not in PEOPLE.attributes), None)
+        if place is not None:
+            for values in found.tuples:
+                rest = [value for at, value in enumerate(values) if at != place and value]
+                joined += any(values[place] == f"{one}, {other}".upper() for one in rest for other in rest)
+    assert joined > 4
 
 
 def test_rates_of_zero_leave_a_window_as_it_is_and_rates_of_one_change_it() -> None:

@@ -295,7 +295,7 @@ def test_a_batch_moves_to_a_device_whole(drawn: list[Drawn], serializer: TupleSe
 def test_match_labels_tell_duplicates_from_other_tuples(tables: list[CorpusTable], serializer: TupleSerializer) -> None:
     factory = RecordingFactory(tables, serializer, TRAINING, CorruptionConfig(duplicate_rate=1.0, conflict_rate=0.0))
     factory.drawn = []
-    for number in range(30):
+    for number in range(60):
         factory.examples(random.Random(number))
     seen: Counter[float] = Counter()
     for episode, target, context, example in factory.drawn:
@@ -314,7 +314,7 @@ def test_what_a_duplicate_says_in_other_words_is_neither_judged_nor_asked_for(
 ) -> None:
     factory = RecordingFactory(tables, serializer, TRAINING, CorruptionConfig(duplicate_rate=1.0, conflict_rate=0.0))
     factory.drawn = []
-    for number in range(30):
+    for number in range(60):
         factory.examples(random.Random(number))
     retold = 0
     for episode, target, context, example in factory.drawn:

@@ -12,7 +12,7 @@ import pytest
 
 from model import packing, pretraining
 from model.checkpoint import load_checkpoint
-from model.config import ModelConfig
+from model.config import ModelConfig, TrainingConfig
 from model.corpus import TRAINING_SHARDS, CorpusTable
 from model.errors import InputError
 from model.tokenizer import TupleTokenizer
@@ -152,3 +152,13 @@ def test_a_corpus_is_needed(pretrain: Pretrain, monkeypatch: pytest.MonkeyPatch)
 def test_impossible_options_are_refused_before_anything_is_read(pretrain: Pretrain) -> None:
     with pytest.raises(ValueError, match="warmup_steps"):
         pretrain("run", "--warmup-steps", "6")
+
+
+def test_validation_is_the_same_whatever_the_shape_of_the_batches_of_the_run(pretrain: Pretrain) -> None:
+    cards = [
+        load_checkpoint(pretrain(name, "--fixed-shapes", shapes, "--steps", "2", "--episodes-per-chunk", "20")).card
+        for name, shapes in (("longest", "0"), ("fixed", "1"))
+    ]
+    found = [pretraining.for_validation(TrainingConfig(fixed_shapes=shapes), 3) for shapes in (0, 1)]
+    assert found[0] == found[1]
+    assert [len(card["validation"]) for card in cards] == [8, 8]

@@ -17,6 +17,7 @@ from model.architecture import TupleDenoiser
 from model.config import CorruptionConfig, ModelConfig, TrainingConfig
 from model.corpus import CorpusTable
 from model.dataset import BatchShape, ExampleFactory, TrainingExample, collate, make_chunk
+from model.errors import InputError
 from model.serialization import TupleSerializer
 from model.training import RecordedSteps, Trainer, batch_losses, learning_rate, make_optimizer, optimize
 
@@ -216,6 +217,13 @@ def test_padding_to_a_fixed_shape_changes_no_loss_and_no_gradient(make_trainer: 
         assert torch.allclose(padded_gradients[name], gradient, atol=1e-5), name
 
 
+def test_a_chunk_that_fills_no_batch_is_an_error_and_not_waited_for(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer("run", fixed_shapes=1, batch_tokens=65536)
+    with pytest.raises(InputError, match="more episodes"):
+        trainer.run()
+
+
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_recorded_step_makes_the_weights_of_an_eager_one(make_trainer: MakeTrainer) -> None:
     eager, recorded = make_trainer("eager", dropout=0.0), make_trainer("recorded", dropout=0.0)
