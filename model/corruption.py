@@ -1025,7 +1025,7 @@ def corrupt_relation(relation: Relation, rng: random.Random, config: CorruptionC
             relation = _with_sources(relation, reports, rng)
     twice = [] if reports or not config.duplicate_rate else _told_twice(relation, rng, config)
     if twice:
-        relation = Relation.of(relation.attributes, [relation.tuples[place] for place, _ in twice], relation.name)
+        relation = _reported(relation, [_Report(place, -1) for place, _ in twice], rng)
     window = _Window(relation, rng)
     if reports:
         window.entities = tuple(report.entity for report in reports)

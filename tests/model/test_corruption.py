@@ -13,6 +13,7 @@ from model.corruption import (
     MISSING_SPELLINGS,
     OPERATORS,
     PLACEHOLDERS,
+    RETOLD,
     SOURCE_NAMES,
     TUPLE_OPERATORS,
     ColumnView,
@@ -664,3 +665,24 @@ def test_a_table_without_tuples_stays_empty() -> None:
 def test_a_config_refuses_impossible_values(fields: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         CorruptionConfig(**fields)  # type: ignore[arg-type]
+
+
+def test_an_entity_told_twice_keeps_its_truth_and_gets_a_running_number_of_its_own() -> None:
+    relation = Relation.of(["id", "city"], [[str(number), f"Town {number}"] for number in range(1, 41)])
+    config = CorruptionConfig(duplicate_rate=1.0, conflict_rate=0.0, clean_table_rate=0.0)
+    renumbered = retold = 0
+    for seed in range(40):
+        episode = corrupt_relation(relation, random.Random(seed), config)
+        assert 41 <= len(episode.dirty) <= 60
+        assert sorted(set(episode.entities)) == list(range(40))
+        for entity, (number, city) in zip(episode.entities, episode.clean.tuples, strict=True):
+            assert city == f"Town {entity + 1}"
+            assert number
+        numbers = [int(values[0] or 0) for values in episode.clean.tuples]
+        renumbered += numbers == list(range(1, len(numbers) + 1))
+        for kinds, dirty, clean in zip(episode.kinds, episode.dirty.tuples, episode.clean.tuples, strict=True):
+            for kind, value, true in zip(kinds, dirty, clean, strict=True):
+                assert (kind == "") == ((value or "") == (true or ""))
+                retold += kind == RETOLD
+    assert renumbered > 15
+    assert retold > 40
