@@ -937,6 +937,12 @@ class CorruptedRelation:
 RETOLD: Final = "retold"
 """Kind of a cell that a duplicate tells in other words."""
 
+
+def is_error(kind: str) -> bool:
+    """Whether a cell of this kind is wrong: neither true nor retold."""
+    return kind not in ("", RETOLD)
+
+
 _DEFAULT: Final = CorruptionConfig()
 _DRIFTS = (
     "unit_changed", "number_format", "date_format", "time_format", "phone_format", "abbreviation", "case_changed",

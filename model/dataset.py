@@ -27,7 +27,7 @@ from model.architecture import DecoderBatch, EncoderBatch
 from model.augmentation import augment
 from model.config import CorruptionConfig, TrainingConfig
 from model.corpus import Table
-from model.corruption import RETOLD, CorruptedRelation, corrupt_relation, mask_span
+from model.corruption import RETOLD, CorruptedRelation, corrupt_relation, is_error, mask_span
 from model.inference.context import select_context
 from model.serialization import EncoderInput, Mask, Part, TupleSerializer
 from model.tokenizer import SpecialToken
@@ -197,7 +197,7 @@ class ExampleFactory:
     ) -> Iterator[Query]:
         truth, kinds = episode.clean.tuples[target], episode.kinds[target]
         wanted = [("fill", attribute) for attribute in masked]
-        wrong = [place for place, kind in enumerate(kinds) if kind not in ("", RETOLD) and place not in masked]
+        wrong = [place for place, kind in enumerate(kinds) if is_error(kind) and place not in masked]
         wanted += [("repair", attribute) for attribute in rng.sample(wrong, min(4, len(wrong)))]
         intact = [a for a, kind in enumerate(kinds) if not kind and truth[a] and a not in masked]
         wanted += [("repair", attribute) for attribute in rng.sample(intact, min(1, len(intact)))]
@@ -236,7 +236,7 @@ def _window(table: Table, rng: random.Random) -> Relation:
 
 def _choose_targets(episode: CorruptedRelation, wanted: int, rng: random.Random) -> list[int]:
     """Up to three quarters of the targets carry an error, the rest are drawn from all tuples."""
-    dirty = [row for row, kinds in enumerate(episode.kinds) if any(kind not in ("", RETOLD) for kind in kinds)]
+    dirty = [row for row, kinds in enumerate(episode.kinds) if any(map(is_error, kinds))]
     chosen = rng.sample(dirty, min(len(dirty), wanted * 3 // 4))
     taken = set(chosen)
     others = [row for row in range(len(episode.dirty)) if row not in taken]
