@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -251,6 +251,24 @@ def _read_date(day_first: bool, value: str, strict: bool) -> Reading | None:
             return None
         return Reading("date", date.isoformat(), _date_style(number, match[0], parts, day_first) if strict else value)
     return None
+
+
+def moments(values: Iterable[str]) -> dict[str, float]:
+    """When each value is that is a date, in days; a time of day behind the date counts.
+
+    Whether `a/b/yyyy` is day before month follows from all values together.
+    """
+    short = sorted({value for value in values if len(value) <= _LONGEST})
+    day_first = _is_day_first(short)
+    found: dict[str, float] = {}
+    for value in short:
+        date = _read_date(day_first, value.strip(), False)
+        if date is not None:
+            time = _read_time(value, False)
+            hours, minutes, *seconds = map(int, time.key.split(":")) if time else (0, 0)
+            day = datetime.date.fromisoformat(date.key).toordinal()
+            found[value] = day + (3600 * hours + 60 * minutes + sum(seconds)) / 86400
+    return found
 
 
 def sorted_parts(first: str, second: str, day_first: bool) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.inference.spellings import Spellings
+from model.inference.spellings import Spellings, moments
 
 TIMES = ["7:10 a.m.", "9:05 p.m.", "11:42 a.m.", "12:30 p.m.", "6:55 a.m."]
 NUMBERS = ["0.05", "0.061", "0.07", "0.043", "0.09"]
@@ -92,3 +92,15 @@ def test_any_column_is_read(values: list[str]) -> None:
     assert len(found.classes) == len(found.respelled) == len(distinct)
     again = spellings(list(reversed(values)))[1]
     assert again.respelled == found.respelled
+
+
+def test_moments_order_dates_of_several_formats_and_times_of_a_day() -> None:
+    found = moments(["2021-03-01", "2 March 2021", "2021-03-01 6:30 p.m.", "31/01/2021", "04/02/2021", "n/a", "x" * 99])
+    assert sorted(found, key=found.__getitem__) == [
+        "31/01/2021",
+        "04/02/2021",
+        "2021-03-01",
+        "2021-03-01 6:30 p.m.",
+        "2 March 2021",
+    ]
+    assert found["2021-03-01 6:30 p.m."] - found["2021-03-01"] == pytest.approx(18.5 / 24)
