@@ -114,8 +114,8 @@ class ClusteringOptions:
 class Cluster:
     """The records of one entity.
 
-    A member's support is the mean log-odds of its pairs with the other members, pairs that were never candidates
-    counted against it, times the root of the number of these pairs (they err together, so four count as two). Its
+    A member's support is the mean log-odds of its judged pairs with the other members, less what pairs that were never
+    candidates count against it: never surer because there are many pairs, for those of one record err together. Its
     rival is the other cluster with the most support. With s and r the two as probabilities, the member belongs here
     with s(1-r) / (1 - sr): the share of this case among here, there and in neither, since it cannot be both. A record
     alone has 1-r. Without a rival r is 0, so a pair alone has its own probability.
@@ -715,7 +715,7 @@ def _beliefs(count: int, pairs: _Pairs, labels: Ints, missing_counts: bool) -> F
     if missing_counts:
         possible = np.bincount(labels, minlength=count)[group] - own
         total = total - MISSING_WEIGHT * np.minimum(possible - judged, MISSING_PER_PAIR * judged)
-    likely = 1 / (1 + np.exp(-np.clip(total / np.sqrt(judged), -_MAX_LOGIT, _MAX_LOGIT)))
+    likely = 1 / (1 + np.exp(-np.clip(total / judged, -_MAX_LOGIT, _MAX_LOGIT)))
     support, rival = np.ones(count), np.zeros(count)
     support[record[own]] = likely[own]
     np.maximum.at(rival, record[~own], likely[~own])

@@ -214,7 +214,7 @@ def test_ten_thousand_identical_names_join_with_few_joins_and_little_work(monkey
     found = cluster_pairs(count, left, right, np.full(len(left), 0.98), ["same name"] * count)
     assert members(found) == [tuple(range(count))]
     assert looked < 20 * len(left)
-    assert found.clusters[0].confidence > 0.9
+    assert found.clusters[0].confidence == pytest.approx(0.98 / (0.98 + 0.02 * np.exp(1.5)), abs=1e-6)
 
 
 def test_a_large_component_of_weak_links_falls_apart(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,17 +324,27 @@ def test_confidence_of_a_pair_is_its_probability_and_of_a_record_alone_is_one() 
 def test_a_rival_lowers_confidence() -> None:
     found = clustered(3, [(0, 1, 0.9), (1, 2, 0.45), (0, 2, 0.01)])
     assert members(found) == [(0, 1), (2,)]
-    assert found.clusters[0].confidence == pytest.approx(0.9 * 0.55 / (1 - 0.9 * 0.45), abs=0.08)
-    assert found.clusters[0].confidence < 0.87
+    assert found.clusters[0].confidence < 0.9
+    linked = clustered(3, [(0, 1, 0.9), (0, 2, 0.6)], sides=[0, 1, 1], cardinality=Cardinality.ONE_TO_ONE)
+    assert linked.clusters[0].confidence == pytest.approx(0.9 * 0.4 / (1 - 0.9 * 0.6), abs=1e-6)
+    assert linked.clusters[1].confidence == pytest.approx(0.4)
     assert clustered(2, [(0, 1, 0.4)]).clusters[0].confidence == pytest.approx(0.6)
 
 
-def test_agreement_of_many_raises_confidence_and_a_conflict_inside_lowers_it() -> None:
+def test_many_pairs_are_no_surer_than_each_and_a_conflict_inside_lowers_confidence() -> None:
     clique = [(0, 1, 0.9), (1, 2, 0.9), (0, 2, 0.9)]
-    sure = clustered(3, clique).clusters[0].confidence
+    assert clustered(3, clique).clusters[0].confidence == pytest.approx(0.9)
     torn = clustered(3, [*clique[:2], (0, 2, 0.3)]).clusters[0].confidence
-    assert sure == pytest.approx(1 / (1 + np.exp(-np.log(9) * 2 / np.sqrt(2))), abs=1e-6)
-    assert torn < 0.8 < sure
+    odds = np.sqrt(9 * 3 / 7)  # the mean of the log-odds of .9 and .3
+    assert torn == pytest.approx(odds / (1 + odds), abs=1e-6)
+
+
+def test_pairs_that_were_never_compared_lower_confidence_save_where_two_tables_are_linked() -> None:
+    found = clustered(3, [(0, 1, 0.9), (0, 2, 0.9)])
+    odds = 9 * np.exp(-clustering.MISSING_WEIGHT)
+    assert found.clusters[0].confidence == pytest.approx(odds / (1 + odds), abs=1e-6)
+    linked = clustered(3, [(0, 1, 0.9), (0, 2, 0.9)], sides=[0, 1, 1], cardinality=Cardinality.ONE_TO_MANY)
+    assert linked.clusters[0].confidence == pytest.approx(0.9)
 
 
 # Questions --------------------------------------------------------------------------------------------
