@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,13 @@ def test_a_record_moves_to_the_group_that_it_belongs_to_more() -> None:
     assert members(clustered(6, [*judged, *inside])) == [(0,), (1, 2, 3, 5), (4,)]
 
 
+def test_a_record_leaves_a_group_that_speaks_against_it() -> None:
+    strong = [(0, 1, 0.99995), *((1, other, 0.9999) for other in (2, 3, 4))]
+    found = clustered(5, [*strong, *((0, other, 0.01) for other in (2, 3, 4))])
+    assert members(found) == [(0,), (1, 2, 3, 4)]
+    assert found.conflicts == (DoubtfulPair(0, 1, 0.99995, Doubt.SEPARATED),)
+
+
 def test_clustering_never_disagrees_more_than_leaving_all_apart_or_joining_whatever_is_connected() -> None:
     def disagreement(judged: Sequence[Judged], labels: Sequence[int]) -> float:
         weights = [(a, b, np.log(p / (1 - p))) for a, b, p in judged]
@@ -106,13 +113,17 @@ def test_clustering_never_disagrees_more_than_leaving_all_apart_or_joining_whate
 
 @pytest.mark.parametrize("cardinality", list(Cardinality))
 @pytest.mark.parametrize("coarse", [False, True])
-def test_permuted_records_and_pairs_give_the_permuted_clusters(cardinality: Cardinality, coarse: bool) -> None:
+@pytest.mark.parametrize("equal_keys", [False, True])
+def test_permuted_records_and_pairs_give_the_permuted_clusters(
+    cardinality: Cardinality, coarse: bool, equal_keys: bool
+) -> None:
     rng = np.random.default_rng(1)
     count, judged = 60, [(a, b, round(p, 1) if coarse else p) for a, b, p in random_problem(7)]
     sides = [number % 2 for number in range(count)]
     if cardinality is not Cardinality.MANY_TO_MANY:
         judged = [pair for pair in judged if sides[pair[0]] != sides[pair[1]]]
-    keys = [f"key {number}" for number in range(count)]
+    keys = [f"key {0 if equal_keys else number}" for number in range(count)]
+    judged += [(0, 1, 0.31), (1, 2, 0.37)] if cardinality is Cardinality.MANY_TO_MANY else []
     options: dict[str, Any] = {"cardinality": cardinality, "sides": sides, "max_cluster_size": 4}
     plain = clustered(count, judged, keys, **options)
     assert any(len(cluster.members) > 1 for cluster in plain.clusters)
@@ -198,6 +209,22 @@ def test_a_hub_does_not_join_groups_that_are_sure_without_it() -> None:
     assert len(members(found)[0]) == 3
 
 
+@pytest.mark.parametrize("hub", [0, 2000])
+def test_a_hub_that_all_are_sure_of_takes_work_in_proportion(hub: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+    join: Callable[..., clustering._Link] = clustering._Link.__new__
+
+    def counted(*arguments: Any) -> clustering._Link:
+        nonlocal looked
+        looked += 1
+        return join(*arguments)
+
+    monkeypatch.setattr(clustering._Link, "__new__", counted)
+    found = clustered(2001, [(hub, other, 0.999) for other in range(2001) if other != hub])
+    assert members(found) == [tuple(range(2001))]
+    assert 2000 < looked < 40_000
+
+
 def test_ten_thousand_identical_names_join_with_few_joins_and_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
     count, near = 10_000, 4
     looked = 0
@@ -231,8 +258,8 @@ def test_a_large_component_of_weak_links_falls_apart(monkeypatch: pytest.MonkeyP
         (a, b, 0.95) for start in range(0, 2000, 4) for a in range(start, start + 4) for b in range(a + 1, start + 4)
     ]
     chain = [(start + 3, start + 4, 0.55) for start in range(0, 1996, 4)]
-    found = clustered(2000, [*groups, *chain], max_cluster_size=20)
-    assert members(found) == [tuple(range(start, start + 4)) for start in range(0, 2000, 4)]
+    found = clustered(2002, [*groups, *chain, (2000, 2001, 0.9)], max_cluster_size=20)
+    assert members(found) == [*(tuple(range(start, start + 4)) for start in range(0, 2000, 4)), (2000, 2001)]
     assert 0 < found.cut_pairs < len(chain)
     assert max(seen) <= 50 and len(seen) >= 40
     assert {pair.doubt for pair in found.conflicts} == {Doubt.SEPARATED}
@@ -305,6 +332,11 @@ def test_one_to_many_gives_each_record_of_the_second_table_its_best_of_the_first
     assert found.conflicts == (DoubtfulPair(1, 3, 0.7, Doubt.SEPARATED),)
 
 
+def test_one_to_many_takes_the_surest_wherever_it_stands() -> None:
+    options: dict[str, Any] = {"sides": [0, 0, 1], "cardinality": Cardinality.ONE_TO_MANY}
+    assert members(clustered(3, [(0, 2, 0.7), (1, 2, 0.9)], **options)) == [(0,), (1, 2)]
+
+
 def test_one_to_many_keeps_the_limit_and_turns_to_the_next_best() -> None:
     judged = [(0, 2, 0.9), (0, 3, 0.8), (1, 3, 0.7)]
     options: dict[str, Any] = {"sides": [0, 0, 1, 1], "cardinality": Cardinality.ONE_TO_MANY, "max_cluster_size": 2}
@@ -365,6 +397,11 @@ def test_conflicts_come_strongest_first() -> None:
     assert pairs_of(clustered(6, judged).conflicts) == [(4, 5), (1, 2)]
 
 
+def test_the_most_uncertain_is_asked_first_wherever_it_stands() -> None:
+    judged = [(0, 1, 0.65), (2, 3, 0.6), (4, 5, 0.5), (6, 7, 0.45), (8, 9, 0.35)]
+    assert pairs_of(clustered(10, judged).questions(9)) == [(4, 5), (6, 7), (2, 3), (0, 1), (8, 9)]
+
+
 def test_the_review_band_is_the_callers() -> None:
     judged = [(0, 1, 0.2), (2, 3, 0.7), (4, 5, 0.75)]
     found = clustered(6, judged, review_band=(0.2, 0.7))
@@ -404,6 +441,12 @@ def test_a_pair_listed_twice_counts_once_with_the_mean() -> None:
     found = clustered(2, [(0, 1, 0.5), (1, 0, 0.9)])
     assert found.clusters[0].confidence == pytest.approx(0.7)
     assert members(clustered(2, [(0, 1, 0.6), (1, 0, 0.2)])) == [(0,), (1,)]
+
+
+def test_the_mean_of_a_pair_listed_often_does_not_depend_on_their_order() -> None:
+    orders = ((0.1, 0.7, 0.6), (0.6, 0.7, 0.1), (0.7, 0.1, 0.6))
+    found = {clustered(2, [(0, 1, p) for p in order]).questions(1)[0].probability for order in orders}
+    assert len(found) == 1 and found.pop() == pytest.approx(1.4 / 3)
 
 
 def test_certain_pairs_decide() -> None:

@@ -92,6 +92,7 @@ def test_spellings_of_one_value_vote_together_and_the_commonest_is_written() -> 
 
 def test_among_equally_frequent_spellings_the_tidy_mixed_and_long_one_is_written() -> None:
     assert of("ARNIE MORTONS", "Arnie Morton's", "arnie mortons", " Arnie  Morton's").value == "Arnie Morton's"
+    assert of("ibm corp", "IBM CORP", "Ibm Corp").value == "Ibm Corp"
     assert of("I.B.M.", "IBM").value == "I.B.M."
     assert of("IBM", "I.B.M.").reason is Reason.COMPLETENESS
 
@@ -99,7 +100,7 @@ def test_among_equally_frequent_spellings_the_tidy_mixed_and_long_one_is_written
 @pytest.mark.parametrize(
     ("one", "other"),
     [("1.5", "15"), ("-5", "5"), ("10-12", "1012"), ("12:30", "1230"), ("007", "7"), ("C++", "C"), (".5", "5"),
-     ("1,5", "1.5"), ("कि", "क")],
+     ("?", "-"), ("1,5", "1.5"), ("कि", "क")],
 )  # fmt: skip
 def test_marks_that_change_the_meaning_keep_values_apart(one: str, other: str) -> None:
     assert [losing.agrees for losing in of(one, one, other).losing] == [False]
@@ -124,7 +125,8 @@ def test_a_truncated_form_supports_the_fuller_one_and_not_the_other_way() -> Non
     assert (found.value, found.reason) == ("Chicago", Reason.COMPLETENESS)
     assert found.confidence == pytest.approx((1 + 2 * 0.6) / 3, abs=1e-6)
     assert of("Chicag", "Chicag", "Chicag", "Chicago").value == "Chicag"
-    assert of("Arnie Morton's of Chicago", "Arnie Morton's", "Oceana").value == "Arnie Morton's of Chicago"
+    others = ("Arnie Morton's", "Oceana, the restaurant of the ocean")
+    assert of("Arnie Morton's of Chicago", *others).value == "Arnie Morton's of Chicago"
 
 
 def test_a_misspelled_form_supports_the_right_one() -> None:
@@ -132,7 +134,7 @@ def test_a_misspelled_form_supports_the_right_one() -> None:
     found = of("san francisco", "los angeles city", "san frncisco")
     assert (found.value, found.reason) == ("san francisco", Reason.COMPLETENESS)
     assert found.confidence == 0.5
-    assert of("Smith, John", "John Smith", "Jane Doe").value == "Smith, John"
+    assert of("Smith, John", "John Smith", "Bartholomew").value == "Smith, John"
 
 
 def test_other_numbers_support_nobody() -> None:
@@ -148,6 +150,10 @@ def test_a_short_beginning_of_a_word_supports_nobody() -> None:
 def test_among_values_as_frequent_the_most_complete_is_taken_then_the_first_text() -> None:
     assert (of("blue", "white").value, of("blue", "white").reason) == ("white", Reason.COMPLETENESS)
     assert (of("white", "black").value, of("white", "black").reason) == ("black", Reason.TIE)
+
+
+def test_losing_values_come_by_how_many_hold_them_then_by_text() -> None:
+    assert [one.value for one in of("b", "d", "b", "b", "c", "c", "a").losing] == ["c", "a", "d"]
 
 
 def test_many_different_values_are_not_all_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +172,7 @@ def test_many_different_values_are_not_all_compared(monkeypatch: pytest.MonkeyPa
 
 
 def test_huge_values_and_odd_characters_are_kept_and_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    huge = "x" * 10_000_000
+    huge, long = "x" * 10_000_000, "m" * 5000
     lengths: list[int] = []
 
     class Watched:
@@ -176,11 +182,12 @@ def test_huge_values_and_odd_characters_are_kept_and_not_compared(monkeypatch: p
             return float(OSA.normalized_similarity(one, other, score_cutoff=score_cutoff))
 
     monkeypatch.setattr(consolidation, "OSA", Watched)
-    found = of(huge, huge + "y", "a\0b", "ab", "\ud800", "abcdefgh", "abcdefgx")
+    found = of(huge, huge + "y", "a\0b", "ab", "\ud800", "abcdefgh", "abcdefgx", long, long[1:] + "n")
     everything = {found.value, *(one.value for one in found.losing)}
-    assert everything == {huge, huge + "y", "a\0b", "ab", "\ud800", "abcdefgh", "abcdefgx"}
+    assert everything == {huge, huge + "y", "a\0b", "ab", "\ud800", "abcdefgh", "abcdefgx", long, long[1:] + "n"}
     assert found.value == "ab"
     assert lengths and max(lengths) <= 200
+    assert not of("x" * 20_000, "X" * 20_000).losing[0].agrees
 
 
 # Preferences ------------------------------------------------------------------------------------------
@@ -209,6 +216,12 @@ def test_longer_and_shorter_texts_are_inferred() -> None:
     shorter = preferring(("canon eos", "canon eos black camera kit"))
     found = of("nikon d40", "nikon d40 with lens", "nikon d40 with lens", **shorter)
     assert (found.value, found.reason) == ("nikon d40", Reason.PREFERENCE)
+
+
+def test_where_only_digits_differ_numbers_are_meant_before_lengths_and_else_after() -> None:
+    assert of("iPhone 8 in black", "iPhone 11", **preferring(("iPhone 12", "iPhone 9"))).value == "iPhone 11"
+    longer = preferring(("canon 7 with a bag", "canon 5"))
+    assert of("nikon 3 with a bag", "nikon 9", **longer).value == "nikon 3 with a bag"
 
 
 def test_the_table_is_inferred() -> None:
