@@ -49,6 +49,7 @@ _LEAST_SHARE = 0.6
 _NUMBER_CHARACTERS = 200
 _RULE_DIGITS = 10
 _MARKS = regex.compile(r"[[\p{P}\p{Z}\p{C}]--[#%&@]]+", regex.V1)
+_WORD = regex.compile(r"\w+")
 _NUMBER = regex.compile(r"(?:(?<![\w.])[-+])?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 
 
@@ -157,11 +158,13 @@ class _Group:
         best: the usual spelling.
         key: letters, digits and symbols alone.
         words: of the usual spelling, in small letters.
+        numbers: those of the words that have a digit.
     """
 
     key: str
     best: str
     words: tuple[str, ...]
+    numbers: tuple[str, ...]
     spellings: Mapping[str, tuple[int, ...]]
 
     @property
@@ -441,7 +444,7 @@ def _explains(comparison: _Comparison, preferred: str, other: str) -> bool:
     return better is not None and worse is not None and better > worse
 
 
-_NOBODY = _Group("", "", (), {})
+_NOBODY = _Group("", "", (), (), {})
 """The group of a value that stands in an example only."""
 
 
@@ -466,8 +469,8 @@ def _groups(cells: Iterable[tuple[Value, int]]) -> list[_Group]:
 
 def _group(key: str, spellings: Mapping[str, tuple[int, ...]]) -> _Group:
     best = max(spellings, key=lambda value: _spelling_rank(value, len(spellings[value])))  # of equals the first text
-    short = len(best) <= _COMPARED_CHARACTERS
-    return _Group(key, best, tuple(regex.findall(r"\w+", best.casefold())) if short else (), spellings)
+    words = tuple(_WORD.findall(best.casefold())) if len(best) <= _COMPARED_CHARACTERS else ()
+    return _Group(key, best, words, tuple(word for word in words if any(map(str.isdigit, word))), spellings)
 
 
 def _key(value: str) -> str:
@@ -511,16 +514,12 @@ def _support(other: _Group, group: _Group) -> float:
         return TRUNCATED_SUPPORT
     if max(len(other.best), len(group.best)) > _COMPARED_CHARACTERS or _is_beginning(group, other):
         return 0.0
-    if [word for word in other.words if _has_digit(word)] != [word for word in group.words if _has_digit(word)]:
+    if other.numbers != group.numbers:
         return 0.0
     if sorted(other.words) == sorted(group.words):
         return MISSPELLED_SUPPORT
     similarity = OSA.normalized_similarity(other.key, group.key, score_cutoff=_ALIKE)
     return MISSPELLED_SUPPORT if similarity >= _ALIKE else 0.0
-
-
-def _has_digit(word: str) -> bool:
-    return any(map(str.isdigit, word))
 
 
 def _is_beginning(short: _Group, full: _Group) -> bool:
