@@ -296,3 +296,53 @@ class CompletionResult:
 
     completions: tuple[Completion, ...]
     usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RecordPlace:
+    """Where a record stands: relation index and tuple index, both from 0."""
+
+    relation: int
+    tuple_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairExample:
+    """Two records, and whether they are one entity."""
+
+    left: RecordPlace
+    right: RecordPlace
+    is_match: bool
+
+
+class Decision(StrEnum):
+    """What is said of a pair: one entity, two, or a person should look."""
+
+    MATCH = "match"
+    REVIEW = "review"
+    NO_MATCH = "no_match"
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeAgreement:
+    """What one attribute says of a pair.
+
+    Attributes:
+        similarity: 0…1; None where a value is missing.
+        weight: natural log of the Bayes factor: above 0 it speaks for a match, below 0 against one.
+    """
+
+    attribute: str
+    similarity: float | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPair:
+    """Two records, the calibrated probability that they are one entity, and what each attribute says."""
+
+    left: RecordPlace
+    right: RecordPlace
+    probability: float
+    decision: Decision
+    agreements: tuple[AttributeAgreement, ...] = ()

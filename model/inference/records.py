@@ -1,0 +1,126 @@
+"""The records of one table, or of two to be linked, in one numbering with their attributes aligned.
+
+Records are put in the order of their content and attributes in the order of their names, so that nothing that is
+computed of them depends on the order in which they came. Records that hold the same are interchangeable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from model.inference.columns import Column, Floats, Ints, number_of
+from model.tuples import RecordPlace, Relation, Value
+
+_WORD = re.compile(r"[^\W_]+")
+_CODE_PART = re.compile(r"\w+(?:[.\-/]\w+)*")
+_SEPARATOR = re.compile(r"[\W_]+")
+_NUMERIC_SHARE = 0.9
+READ_CHARACTERS = 1000
+"""Of a value so much is compared."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of one relation or two.
+
+    Attributes:
+        attributes: the aligned attributes' names, folded, in their order.
+        names: the same as they are written in the first relation that has them.
+        values: (records, attributes); None where a value is missing, or the relation lacks the attribute.
+        sides: which relation each record is from, int64 (records,).
+        places: where each record stands.
+    """
+
+    attributes: tuple[str, ...]
+    names: tuple[str, ...]
+    values: tuple[tuple[Value, ...], ...]
+    sides: Ints
+    places: tuple[RecordPlace, ...]
+
+    @classmethod
+    def of(cls, relations: Sequence[Relation]) -> Records:
+        """Align the attributes of `relations` by name, without regard to case, blanks and punctuation.
+
+        Two attributes of one relation that are named alike count as one: the first that has a value.
+        """
+        written: dict[str, str] = {}
+        for relation in relations:
+            for name in relation.attributes:
+                written.setdefault(folded(name), name)
+        names = sorted(written)
+        found: list[tuple[int, tuple[Value, ...], RecordPlace]] = []
+        for side, relation in enumerate(relations):
+            of_name: dict[str, list[int]] = {}
+            for attribute, name in enumerate(relation.attributes):
+                of_name.setdefault(folded(name), []).append(attribute)
+            columns = [of_name.get(name, []) for name in names]
+            for tuple_id, row in enumerate(relation.tuples):
+                held = tuple(next((row[a] for a in attributes if row[a]), None) for attributes in columns)
+                found.append((side, held, RecordPlace(side, tuple_id)))
+        found.sort(key=lambda one: (one[0], [value or "" for value in one[1]], one[2].tuple_id))
+        sides = np.array([side for side, _, _ in found], dtype=np.int64)
+        shown = tuple(written[name] for name in names)
+        return cls(
+            tuple(names), shown, tuple(held for _, held, _ in found), sides, tuple(place for _, _, place in found)
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether two relations are linked; else one is deduplicated."""
+        return bool(len(self)) and int(self.sides[-1]) > 0
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """Each record's values in one line, folded; what is missing leaves no trace."""
+        return [" ".join(value[:READ_CHARACTERS] for value in row if value).casefold() for row in self.values]
+
+    def attribute_texts(self, attribute: int) -> list[str]:
+        """The values of one attribute, folded; the empty string where there is none."""
+        return [(row[attribute] or "")[:READ_CHARACTERS].casefold() for row in self.values]
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        """The values by attribute."""
+        return [Column([row[attribute] for row in self.values]) for attribute in range(len(self.attributes))]
+
+    def numbers(self, attribute: int) -> Floats | None:
+        """The values of an attribute of numbers, NaN where there is none; None for any other attribute."""
+        column = self.columns[attribute]
+        numbers = np.array([number_of(value) for value in column.distinct], dtype=np.float64)
+        known = int(column.counts[~np.isnan(numbers)].sum())
+        if not known or known < _NUMERIC_SHARE * column.present:
+            return None
+        return np.append(numbers, np.nan)[column.codes]
+
+
+def folded(name: str) -> str:
+    """A name without differences of case, blanks and punctuation."""
+    return _SEPARATOR.sub(" ", name.casefold()).strip()
+
+
+def words(text: str) -> list[str]:
+    """The words and numbers of a folded text, in order."""
+    return _WORD.findall(text)
+
+
+def codes(text: str) -> set[str]:
+    """What may be model numbers or other codes in a folded text: with a digit, and a letter or four characters."""
+    squashed = (_SEPARATOR.sub("", part) for part in _CODE_PART.findall(text))
+    return {code for code in squashed if len(code) >= 3 and _has_digit(code) and (len(code) > 3 or not code.isdigit())}
+
+
+def squash(text: str) -> str:
+    """A folded text without blanks and punctuation."""
+    return _SEPARATOR.sub("", text)
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isdigit() for character in text)
