@@ -1,15 +1,14 @@
 """Scores and statistics into probabilities that mean what they say.
 
-A calibrator is a logistic regression or a small multilayer perceptron over named features, then isotonic regression,
-both fitted with scikit-learn on held-out corpus tables and stored as JSON numbers. Inference needs numpy alone. The
-features are the model's scores beside column statistics, so one place weighs the two, and leaving the
-statistics out is another calibrator, not another code path.
+A calibrator is a logistic regression over named features, then isotonic regression, both fitted with scikit-learn on
+held-out corpus tables and stored as JSON numbers. Inference needs numpy alone. The features are the model's scores
+beside what judges make of column statistics, so one place weighs the two, and leaving the statistics out is another
+calibrator, not another code path.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,25 +20,24 @@ import numpy.typing as npt
 from model.errors import CheckpointError, InputError
 
 Floats = npt.NDArray[np.float64]
-Layers = tuple[tuple[list[list[float]], list[float]], ...]
-"""Weights (in, out) and bias (out,) of each layer, as nested lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Features to a probability. Layers are (weights (in, out), bias (out,)) as nested lists.
+    """Features to a probability.
 
     Attributes:
         features: names of the columns that `predict` takes, in order.
         center, scale: standardization of each feature.
-        layers: hidden layers with ReLU, then one output unit; that alone is a logistic regression.
-        knots, probabilities: the isotonic map from the network's probability to the calibrated one.
+        coefficients, intercept: the logistic regression over the standardized features.
+        knots, probabilities: the isotonic map from its probability to the calibrated one.
     """
 
     features: tuple[str, ...]
     center: tuple[float, ...]
     scale: tuple[float, ...]
-    layers: Layers
+    coefficients: tuple[float, ...]
+    intercept: float
     knots: tuple[float, ...]
     probabilities: tuple[float, ...]
 
@@ -48,7 +46,8 @@ class Calibrator:
         if features.shape[0] == 0:
             return np.zeros(0)
         standard = np.clip((features.astype(np.float64) - self.center) / self.scale, -8.0, 8.0)
-        return np.round(np.interp(_scores(self.layers, standard), self.knots, self.probabilities), 6)
+        scores = _scores(standard, np.array(self.coefficients), self.intercept)
+        return np.round(np.interp(scores, self.knots, self.probabilities), 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +83,25 @@ class Calibration:
         return cls(calibrators, str(record.get("source", "")))
 
 
-def _calibrator(values: Mapping[str, list]) -> Calibrator:  # type: ignore[type-arg]
+def _calibrator(values: Mapping[str, Any]) -> Calibrator:
     return Calibrator(
         features=tuple(values["features"]),
         center=tuple(values["center"]),
         scale=tuple(values["scale"]),
-        layers=tuple((weights, bias) for weights, bias in values["layers"]),
+        coefficients=tuple(values["coefficients"]),
+        intercept=values["intercept"],
         knots=tuple(values["knots"]),
         probabilities=tuple(values["probabilities"]),
     )
 
 
-def fit_calibrator(
-    names: Sequence[str], features: Floats, labels: Floats, groups: Floats, *, seed: int = 0, hidden: int = 24
-) -> Calibrator:
-    """Fit network and isotonic map; the map sees only out-of-fold scores, folds split by `groups`.
+def fit_calibrator(names: Sequence[str], features: Floats, labels: Floats, groups: Floats) -> Calibrator:
+    """Fit regression and isotonic map; the map sees only out-of-fold scores, folds split by `groups`.
 
     Args:
         features: (n, len(names)).
         labels: 0 or 1, (n,).
         groups: (n,) which table each row came from; a table is never on both sides of a fold.
-        hidden: hidden units of the perceptron; 0 fits a logistic regression.
 
     Raises:
         InputError: all rows are of one group, so none can be held out.
@@ -118,14 +115,15 @@ def fit_calibrator(
         raise InputError("a calibrator needs windows of two repositories or more", field="windows")
     scores = np.zeros(len(labels))
     for train, test in GroupKFold(folds).split(standard, labels, groups):
-        scores[test] = _scores(_layers(standard[train], labels[train], seed, hidden), standard[test])
-    layers = _layers(standard, labels, seed, hidden)
+        scores[test] = _scores(standard[test], *_regression(standard[train], labels[train]))
+    coefficients, intercept = _regression(standard, labels)
     knots, probabilities = _centered_isotonic(scores, labels)
     return Calibrator(
         tuple(names),
         tuple(center.round(6).tolist()),
         tuple(scale.round(6).tolist()),
-        layers,
+        tuple(coefficients.tolist()),
+        intercept,
         tuple(knots.tolist()),
         tuple(probabilities.tolist()),
     )
@@ -144,49 +142,22 @@ def _centered_isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
     return np.bincount(block, weights=scores) / np.bincount(block), values
 
 
-def _scores(layers: Layers, standard: Floats) -> Floats:
+def _scores(standard: Floats, coefficients: Floats, intercept: float) -> Floats:
     """Uncalibrated probabilities, (n,), of standardized features (n, features)."""
-    hidden = standard
-    for number, (weights, bias) in enumerate(layers):
-        hidden = hidden @ np.asarray(weights) + np.asarray(bias)
-        if number < len(layers) - 1:
-            hidden = np.maximum(hidden, 0.0)
-    raw: Floats = 1.0 / (1.0 + np.exp(-np.clip(hidden[:, 0], -40.0, 40.0)))
+    # Summed row by row: a product of matrices could depend on the other rows in its last bits.
+    logits = (standard * coefficients).sum(axis=1) + intercept
+    raw: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
     return raw
 
 
-def _layers(standard: Floats, labels: Floats, seed: int, hidden: int) -> Layers:
-    """Fitted layers, rounded to 1e-6."""
-    if hidden:
-        network = _network(standard, labels, seed, hidden)
-        fitted = list(zip(network.coefs_, network.intercepts_, strict=True))
-    else:
-        from sklearn.linear_model import LogisticRegression
+def _regression(standard: Floats, labels: Floats) -> tuple[Floats, float]:
+    """Fitted coefficients (features,) and intercept, rounded to 1e-6."""
+    from sklearn.linear_model import LogisticRegression
 
-        if labels.min() == labels.max():  # nothing to tell apart
-            fitted = [(np.zeros((standard.shape[1], 1)), np.array([10.0 if labels.max() else -10.0]))]
-        else:
-            regression = LogisticRegression().fit(standard, labels)
-            fitted = [(regression.coef_.T, regression.intercept_)]
-    return tuple((weights.round(6).tolist(), bias.round(6).tolist()) for weights, bias in fitted)
-
-
-def _network(features: Floats, labels: Floats, seed: int, hidden: int):  # type: ignore[no-untyped-def]
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
-    network = MLPClassifier(
-        (hidden,),
-        alpha=1e-3,
-        batch_size=min(256, len(labels) * 9 // 10),  # a tenth is held out for early stopping
-        max_iter=40,
-        early_stopping=True,
-        n_iter_no_change=5,
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is bounded on purpose
-        return network.fit(features, labels)
+    if labels.min() == labels.max():  # nothing to tell apart
+        return np.zeros(standard.shape[1]), 10.0 if labels.max() else -10.0
+    fitted = LogisticRegression().fit(standard, labels)
+    return fitted.coef_[0].round(6), round(float(fitted.intercept_[0]), 6)
 
 
 def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int = 15) -> float:

@@ -166,9 +166,9 @@ def linear_calibrator(names: Sequence[str], weights: Mapping[str, float], bias: 
     """The logistic function of a weighted sum of some features; features not named weigh nothing."""
     unknown = set(weights) - set(names)
     assert not unknown, f"no such feature: {unknown}"
-    column = [[float(weights.get(name, 0.0))] for name in names]
+    coefficients = tuple(float(weights.get(name, 0.0)) for name in names)
     zeros, ones = (0.0,) * len(names), (1.0,) * len(names)
-    return Calibrator(tuple(names), zeros, ones, ((column, [bias]),), (0.0, 1.0), (0.0001, 0.9999))
+    return Calibrator(tuple(names), zeros, ones, coefficients, bias, (0.0, 1.0), (0.0001, 0.9999))
 
 
 @pytest.fixture(scope="session")
@@ -196,6 +196,8 @@ def linear_calibration(
             "repair_alone": alone,
             "fill": repairing,
             "fill_alone": alone,
+            "typed": repairing,
+            "typed_alone": alone,
         },
         "made by hand",
     )

@@ -18,6 +18,7 @@ from model.evaluation.baselines import nearest_row
 from model.evaluation.figures import EvaluationRow, EvaluationTable, Figure, Resampling, accuracy
 from model.evaluation.held_out import sample_tables, unseen_tables, window
 from model.evaluation.imputation import Answers, ModelImputer, answer_all, fill_reliability
+from model.finetuning.windows import TYPED_CHARACTERS, typed_prefix
 from model.inference.batching import Progress
 from model.tuples import Cell, Relation
 
@@ -27,8 +28,6 @@ MIN_ROWS = 20
 ROWS = 100
 ATTRIBUTES = 12
 CELLS_PER_WINDOW = 6
-MIN_CHARACTERS = 4
-TYPED_SHARES = (0.25, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,12 @@ def type_into(relation: Relation, rng: random.Random) -> TypedWindow:
     single: list[Cell] = []
     for tuple_id, values in enumerate(part.tuples):
         for attribute, value in enumerate(values):
-            if value and len(value) >= MIN_CHARACTERS:
+            if value and len(value) >= TYPED_CHARACTERS:
                 (repeated if counts[attribute][value] > 1 else single).append(Cell(tuple_id, attribute))
     half = CELLS_PER_WINDOW // 2
     cells = tuple(cell for part_of in (repeated, single) for cell in rng.sample(part_of, min(half, len(part_of))))
     truth = tuple(part.value(cell) or "" for cell in cells)
-    prefixes = tuple(true[: max(1, round(len(true) * rng.choice(TYPED_SHARES)))] for true in truth)
+    prefixes = tuple(typed_prefix(true, rng) for true in truth)
     rows = [list(values) for values in part.tuples]
     for cell in cells:
         rows[cell.tuple_id][cell.attribute] = None

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,12 +29,18 @@ from model.calibration import Calibration, expected_calibration_error, fit_calib
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.corpus import CorpusTable, corpus_folder, read_tables
 from model.errors import InputError
-from model.finetuning.windows import Window, by_repository, corrupted_window
+from model.finetuning.windows import (
+    TYPED_CHARACTERS,
+    Window,
+    by_repository,
+    corrupted_window,
+    typed_prefix,
+    with_hidden_cells,
+)
 from model.inference.batching import ModelTask, run_tasks
-from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
+from model.inference.candidates import MODEL_FEATURES, REPAIR_FEATURES, AskedCell, CandidateFinder
 from model.inference.cleaning import calibrated, detect, detection_features
 from model.inference.reading import Reader
-from model.inference.statistics import RelationStatistics
 from model.inference.suspicion import DETECTION_FEATURES
 from model.pretraining import VALIDATION_SHARD
 from model.tuples import Cell, Relation
@@ -43,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 _JUDGED_TUPLES = 32
 _ASK_PROBABILITY = 0.35
-_FILLS_PER_WINDOW = 8
+_HIDDEN_ATTRIBUTES = _HIDDEN_TUPLES = 4
 
 
 @dataclass(slots=True)
@@ -104,13 +110,13 @@ def observe(
     calibration: Calibration | None = None,
     workers: int = 1,
 ) -> dict[str, Observations]:
-    """Let the model judge corrupted windows of `tables`: observations for detection, repair and fill.
+    """Let the model judge corrupted windows of `tables`: observations for every calibrator.
 
     Repairs are asked for as in cleaning, by the calibrated error probability of a cell. So detection goes first, and
     where `calibration` is None its calibrator is fitted in between. The number of workers changes nothing but the time.
     """
     draws = _draws(tables, windows, seed)
-    observations = {name: Observations() for name in (*FEATURES, "fill_alone")}
+    observations = {name: Observations() for name in (*FEATURES, "fill_alone", "typed_alone")}
     with _processes(checkpoint, workers) as run:
         judged = list(run(_judge_some, _parts(draws)))
         for draw, (_, features, wrong) in zip(draws, (one for part in judged for one in part), strict=True):
@@ -118,7 +124,7 @@ def observe(
         logger.info("judged %d windows", windows)
         if calibration is None:
             features, labels, groups = observations["detection"].arrays()
-            detection = fit_calibrator(DETECTION_FEATURES, features, labels, groups, hidden=HIDDEN["detection"])
+            detection = fit_calibrator(DETECTION_FEATURES, features, labels, groups)
             calibration = Calibration({"detection": detection}, "detection")
         logits = [[logits for logits, _, _ in part] for part in judged]
         ask = partial(_ask_some, calibration)
@@ -183,7 +189,7 @@ def _ask(
 ) -> ModelTask[dict[str, Observations]]:
     """Candidates of suspected and of some wrong cells of the window, and of cells of another that are made missing."""
     rng = random.Random(draw.seed)
-    observed = {name: Observations() for name in ("repair", "fill", "fill_alone")}
+    observed = {name: Observations() for name in ("repair", "fill", "fill_alone", "typed", "typed_alone")}
     window = corrupted_window(draw.relation, rng, _JUDGED_TUPLES)
     features = detection_features(checkpoint, logits, window.statistics)
     flat = calibrated(calibration, "detection", features.reshape(-1, features.shape[-1]), True)
@@ -213,18 +219,19 @@ def _observe_repair(
 def _observe_fill(
     checkpoint: Checkpoint, relation: Relation, group: int, rng: random.Random, into: dict[str, Observations]
 ) -> ModelTask[None]:
-    """Candidates of cells that are made missing in a window that is corrupted a little, with and without statistics."""
-    window = corrupted_window(relation, rng, _JUDGED_TUPLES)
-    present = [Cell(r, a) for r in window.judged for a, true in enumerate(window.truth[r]) if true]
-    chosen = rng.sample(present, min(len(present), _FILLS_PER_WINDOW))
-    rows = [list(values) for values in window.relation.tuples]
-    for cell in chosen:
-        rows[cell.tuple_id][cell.attribute] = None
-    hidden = Relation.of(window.relation.attributes, rows)
-    masked = Window(RelationStatistics(hidden), window.truth, window.judged)
-    asked = [AskedCell(cell, "fill") for cell in chosen]
-    yield from _observe_candidates(checkpoint, masked, asked, group, into["fill"])
-    yield from _observe_candidates(checkpoint, masked, asked, group, into["fill_alone"], use_statistics=False)
+    """Candidates of cells that are made missing in another window, and of the same cells half typed, with and without
+    statistics."""
+    window, cells = with_hidden_cells(
+        corrupted_window(relation, rng, _JUDGED_TUPLES), rng, _HIDDEN_ATTRIBUTES, _HIDDEN_TUPLES
+    )
+    long = [(cell, true) for cell in cells if len(true := window.true(cell) or "") >= TYPED_CHARACTERS]
+    asked = {
+        "fill": [AskedCell(cell, "fill") for cell in cells],
+        "typed": [AskedCell(cell, "fill", prefix=typed_prefix(true, rng)) for cell, true in long],
+    }
+    for name, ones in asked.items():
+        yield from _observe_candidates(checkpoint, window, ones, group, into[name])
+        yield from _observe_candidates(checkpoint, window, ones, group, into[f"{name}_alone"], use_statistics=False)
 
 
 def _observe_candidates(
@@ -247,29 +254,32 @@ def _observe_candidates(
             into.add(one.features[use], right[use], group)
 
 
-FEATURES = {"detection": DETECTION_FEATURES, "repair": REPAIR_FEATURES, "fill": FILL_FEATURES}
-HIDDEN = {"detection": 0, "repair": 0, "fill": 24}
-"""Hidden units: where a judge has weighed the statistics, what a perceptron makes of them does not hold elsewhere."""
+FEATURES = {
+    "detection": DETECTION_FEATURES,
+    "repair": REPAIR_FEATURES,
+    "fill": REPAIR_FEATURES,
+    "typed": REPAIR_FEATURES,
+}
+"""What each calibrator weighs. `typed` is for values that go on from a prefix: what does not begin so is out, and what
+is left is the likelier."""
 
-ALONE = {"detection": 1, "repair": len(MODEL_FEATURES), "fill": len(MODEL_FEATURES)}
+ALONE = {name: 1 if name == "detection" else len(MODEL_FEATURES) for name in FEATURES}
 
 
-def fit(observations: dict[str, Observations], source: str, seed: int = 0) -> Calibration:
+def fit(observations: dict[str, Observations], source: str) -> Calibration:
     """Calibrators with statistics, and `…_alone` ones that see the model's features only.
 
-    The latter weigh by logistic regression: they rank what the model says by how it says it. That of filling learns
-    from the candidates that there are without statistics, where those are observed.
+    All weigh by logistic regression: where judges have weighed the statistics, what a perceptron makes of them does not
+    hold elsewhere. Those of filling alone learn from the candidates that there are without statistics.
     """
     calibrators = {}
     for name, features_of in FEATURES.items():
         features, labels, groups = observations[name].arrays()
         own = features[:, : len(features_of)]
-        calibrators[name] = fit_calibrator(features_of, own, labels, groups, seed=seed, hidden=HIDDEN[name])
+        calibrators[name] = fit_calibrator(features_of, own, labels, groups)
         features, labels, groups = observations.get(f"{name}_alone", observations[name]).arrays()
         alone = ALONE[name]
-        calibrators[f"{name}_alone"] = fit_calibrator(
-            features_of[:alone], features[:, :alone], labels, groups, seed=seed, hidden=0
-        )
+        calibrators[f"{name}_alone"] = fit_calibrator(features_of[:alone], features[:, :alone], labels, groups)
     return Calibration(calibrators, source)
 
 
@@ -322,7 +332,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     calibration = fit(observed, f"{VALIDATION_SHARD}, first half")
     fresh = observe(checkpoint, checking, options.windows // 3, options.seed + 1, calibration, workers)
     figures = check(calibration, fresh)
-    calibration.save(Path(options.checkpoint) / "calibration.json")
+    others = {} if checkpoint.calibration is None else checkpoint.calibration.calibrators  # such as that of pairs
+    kept = replace(calibration, calibrators={**others, **calibration.calibrators})
+    kept.save(Path(options.checkpoint) / "calibration.json")
     card_path = Path(options.checkpoint) / "card.json"
     card = json.loads(card_path.read_text(encoding="utf-8"))
     card["calibration"] = {"windows": options.windows, "seed": options.seed, "unseen_tables": figures}

@@ -12,38 +12,45 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from multiprocessing import get_context
+from operator import attrgetter
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from model.checkpoint import JUDGES_FILE
 from model.corpus import TRAINING_SHARDS, CorpusTable, corpus_folder, read_tables
-from model.finetuning.windows import Window, by_repository, corrupted_window
-from model.inference.candidates import REPAIR_JUDGE_FEATURES
+from model.finetuning.windows import Window, by_repository, corrupted_window, with_hidden_cells
+from model.inference.candidates import FILL_JUDGE_FEATURES, REPAIR_JUDGE_FEATURES, fill_features
+from model.inference.filling import FillEvidence
 from model.inference.statistics import CELL_FEATURES, RelationStatistics
 from model.inference.suspicion import FIRST_LOOK, SECOND_FEATURES, SECOND_LOOK, judge_cells, second_look
-from model.judge import Judge, fit_judge, save_judges
+from model.judge import Judge, fit_judge, load_judges, save_judges
 from model.tuples import Cell
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Rows = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 """Features, labels and weights of what a judge learns from."""
 
 _MAX_ROWS = 1200
 _JUDGED_TUPLES = 48
-_FIRST_TREES, _SECOND_TREES = 120, 200
+_FIRST_TREES, _SECOND_TREES, _FILL_TREES = 120, 200, 200
 _ASK_LOGIT = float(np.log(0.3 / 0.7))
 _ASKED_WRONG = 0.5
 _TOLD_SHARE = 0.6
 _TOLD_STRENGTH = 0.3
 _GAP_WEIGHT = 0.25
+_HIDDEN_ATTRIBUTES, _HIDDEN_TUPLES = 3, 12
 
 CELL_DIRECTIONS = {
     "vote_observed_share": -1,
@@ -165,24 +172,60 @@ def repair_features(statistics: RelationStatistics, cell: Cell, value: str, erro
     return np.concatenate(([np.float32(error_logit)], statistics.candidate_features(cell, value)))
 
 
+def observe_fills(seed: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of the values that the table offers for some hidden cells of one window."""
+    window, cells = with_hidden_cells(
+        draw_window(_TABLES, seed), random.Random(seed + ":hidden"), _HIDDEN_ATTRIBUTES, _HIDDEN_TUPLES
+    )
+    sources = FillEvidence(window.statistics.columns, window.statistics.neighbours)
+    found, labels = [], []
+    for attribute, group in groupby(cells, key=attrgetter("attribute")):
+        of_attribute = list(group)
+        looked = sources.look(attribute, [cell.tuple_id for cell in of_attribute])
+        for cell, evidence in zip(of_attribute, looked, strict=True):
+            in_text = window.statistics.values_in_text(cell)
+            values = list(dict.fromkeys([*window.statistics.proposals(cell), *in_text, *evidence.values]))
+            found.append(fill_features(window.statistics, cell, values, evidence, in_text))
+            labels += [value == window.true(cell) for value in values]
+    return np.concatenate([np.zeros((0, len(FILL_JUDGE_FEATURES)), np.float32), *found]), np.array(labels, np.int64)
+
+
 def train(tables: Sequence[CorpusTable], windows: int, seed: int, workers: int) -> dict[str, Judge]:
-    """Judges of the first and the second look at cells, and of repairs, for which there is a second lot of windows."""
+    """Judges of the first and the second look at cells, of repairs, and of fills.
+
+    Repairs have a second lot of windows; fills have windows of the first lot, as they learn nothing from its judges.
+    """
     _TABLES[:] = by_repository(tables)
-    began = time.monotonic()
-    seeds = [f"evidence:{seed}:{number}" for number in range(windows)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        observed = list(pool.map(observe_cells, seeds, chunksize=16))
-    logger.info("observed the cells of %d windows after %.0f s", windows, time.monotonic() - began)
-    judges = fit_looks(observed, seed)
-    logger.info("fitted both judges of cells after %.0f s", time.monotonic() - began)
-    seeds = [f"evidence:{seed}:{windows + number}" for number in range(windows)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        candidates = list(pool.map(partial(observe_candidates, judges=judges), seeds, chunksize=16))
+    first, second = ([f"evidence:{seed}:{lot * windows + number}" for number in range(windows)] for lot in (0, 1))
+    judges = fit_looks(list(_over_windows(observe_cells, first, workers)), seed)
+    logger.info("fitted both judges of cells")
+    candidates = _over_windows(partial(observe_candidates, judges=judges), second, workers)
     features, labels = (np.concatenate(parts) for parts in zip(*candidates, strict=True))
-    logger.info("%d candidates after %.0f s", len(labels), time.monotonic() - began)
     repair = fit_judge(REPAIR_JUDGE_FEATURES, features, labels, directions=CANDIDATE_DIRECTIONS, seed=seed)
-    logger.info("fitted the judge of repairs after %.0f s", time.monotonic() - began)
-    return {**judges, "repair": repair}
+    logger.info("fitted the judge of repairs to %d candidates", len(labels))
+    return {**judges, "repair": repair, "fill": _fit_fill(first, seed, workers)}
+
+
+def train_fill(tables: Sequence[CorpusTable], windows: int, seed: int, workers: int) -> Judge:
+    """The judge of fills alone, the same as from `train`."""
+    _TABLES[:] = by_repository(tables)
+    return _fit_fill([f"evidence:{seed}:{number}" for number in range(windows)], seed, workers)
+
+
+def _fit_fill(seeds: Sequence[str], seed: int, workers: int) -> Judge:
+    observed = _over_windows(observe_fills, seeds, workers)
+    features, labels = (np.concatenate(parts) for parts in zip(*observed, strict=True))
+    judge = fit_judge(FILL_JUDGE_FEATURES, features, labels, trees=_FILL_TREES, seed=seed)
+    logger.info("fitted the judge of fills to %d candidates", len(labels))
+    return judge
+
+
+def _over_windows(observe: Callable[[str], T], seeds: Sequence[str], workers: int) -> Iterator[T]:
+    """What `observe` says of each window, made by several processes, in the order of the seeds."""
+    began = time.monotonic()
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        yield from pool.map(observe, seeds, chunksize=16)
+    logger.info("%d windows in %.0f s", len(seeds), time.monotonic() - began)
 
 
 def fit_looks(observed: Sequence[ObservedCells], seed: int) -> dict[str, Judge]:
@@ -217,11 +260,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--windows", type=int, default=3000, help="corrupted windows for each judge")
     parser.add_argument("--workers", type=int, default=2, help="processes that make windows")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--only-fill", action="store_true", help="train the judge of fills, leave the others as they are"
+    )
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     folder = corpus_folder(options.corpus)
     tables = [table for shard in TRAINING_SHARDS for table in read_tables(folder / shard, _MAX_ROWS)]
-    save_judges(Path(options.checkpoint) / JUDGES_FILE, train(tables, options.windows, options.seed, options.workers))
+    path = Path(options.checkpoint) / JUDGES_FILE
+    how = tables, options.windows, options.seed, options.workers
+    save_judges(path, load_judges(path) | {"fill": train_fill(*how)} if options.only_fill else train(*how))
     return 0
 
 

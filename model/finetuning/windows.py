@@ -34,6 +34,12 @@ CORRUPTION = CorruptionConfig(
 )
 """More of the errors that only a whole column or several sources show, and more windows without any error."""
 
+TYPED_SHARES = (0.25, 0.5)
+"""How much of a value is typed when the rest is asked for."""
+
+TYPED_CHARACTERS = 4
+"""Only values of so many characters or more are asked for like that."""
+
 _NUMERIC_SHARE = 0.8
 
 
@@ -100,6 +106,28 @@ def corrupted_window(relation: Relation, rng: random.Random, judged: int) -> Win
     ]
     chosen = sorted(rng.sample(range(len(truth)), min(len(truth), judged)))
     return Window(RelationStatistics(canonical.relation), truth, chosen)
+
+
+def with_hidden_cells(window: Window, rng: random.Random, attributes: int, tuples: int) -> tuple[Window, list[Cell]]:
+    """The window without the values of some judged cells, and those cells: up to `tuples` of each of some attributes.
+
+    Only cells whose truth is a value are hidden; what the window shows of them is then as of any missing cell.
+    """
+    width = len(window.relation.attributes)
+    hidden = []
+    for attribute in sorted(rng.sample(range(width), min(width, attributes))):
+        known = [cell for cell in (Cell(row, attribute) for row in window.judged) if window.true(cell)]
+        hidden += rng.sample(known, min(len(known), tuples))
+    rows = [list(values) for values in window.relation.tuples]
+    for cell in hidden:
+        rows[cell.tuple_id][cell.attribute] = None
+    relation = Relation.of(window.relation.attributes, rows)
+    return Window(RelationStatistics(relation), window.truth, window.judged), hidden
+
+
+def typed_prefix(value: str, rng: random.Random) -> str:
+    """The first characters of a value, as many as somebody may have typed."""
+    return value[: max(1, round(len(value) * rng.choice(TYPED_SHARES)))]
 
 
 def _sample(relation: Relation, rng: random.Random) -> Relation:

@@ -46,12 +46,11 @@ MODEL_FEATURES = (
 REPAIR_JUDGE_FEATURES = ("error_logit", *CANDIDATE_FEATURES)
 """What the judge of repairs sees: how suspicious the observed value is, and the statistics of the candidate."""
 
-REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", "judge_logit")
-"""Features of a value that could repair a cell: what the model says, how likely the observed value is to be wrong, and
-what the judge of column statistics says."""
+REPAIR_FEATURES = (*MODEL_FEATURES, "error_logit", "judge_logit", "judge_gap_to_best_other")
+"""Features of a value that could repair a cell: what the model says, how likely the observed value is to be wrong, what
+the judge of column statistics says, and by how much it prefers the value to the best other one."""
 
-FILL_FEATURES = (
-    *REPAIR_FEATURES,
+FILL_JUDGE_FEATURES = (
     *CANDIDATE_FEATURES,
     "neighbour_share",
     "is_nearest",
@@ -60,8 +59,11 @@ FILL_FEATURES = (
     "is_longest_in_text",
     *EVIDENCE_FEATURES,
 )
-"""Features of a value that could fill a cell: those of a repair, and what the columns, resembling rows, the row's text
-and what the table itself teaches say."""
+"""What the judge of fills sees of a value: what the columns, resembling rows, the row's text and what the table itself
+teaches say."""
+
+FILL_FEATURES = (*REPAIR_FEATURES, *FILL_JUDGE_FEATURES)
+"""Features of a value that could fill a cell: those of a repair, and what its judge sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,15 @@ class AskedCell:
     prefix: str = ""
     extra: tuple[str, ...] = ()
 
+    @property
+    def calibrator(self) -> str:
+        """The name of the calibrator that weighs its values: what begins with a prefix is likelier for that."""
+        return "typed" if self.prefix else self.task
+
 
 @dataclass(frozen=True, slots=True)
 class CandidateSet:
-    """Values for one cell with features; `features` is float32 (values, len(FILL_FEATURES))."""
+    """Values for one cell with features, float32 (values, len(FILL_FEATURES)): calibrators weigh the first of them."""
 
     asked: AskedCell
     values: tuple[str, ...]
@@ -179,13 +186,15 @@ class CandidateFinder:
                 held[value] = (*held.get(value, ()), int(row))
         return held
 
-    def _judge(self, asked: AskedCell, statistics: np.ndarray) -> np.ndarray:
-        """Logits of the judge of repairs, (values,); 0 where there is no such judge or nothing to repair."""
-        judge = self.checkpoint.judges.get("repair")
-        if judge is None or asked.task != "repair":
-            return np.zeros(len(statistics))
-        error_logit = np.full((len(statistics), 1), asked.error_logit, dtype=np.float32)
-        return np.clip(judge.logits(np.concatenate((error_logit, statistics), axis=1)), -_LIMIT, _LIMIT)
+    def _judge(self, asked: AskedCell, seen: np.ndarray) -> np.ndarray:
+        """Logits of the task's judge, (values,), from what is seen of values to fill in; 0 without such a judge."""
+        judge = self.checkpoint.judges.get(asked.task)
+        if judge is None:
+            return np.zeros(len(seen))
+        if asked.task == "repair":
+            error_logit = np.full((len(seen), 1), asked.error_logit, dtype=np.float32)
+            seen = np.concatenate((error_logit, seen[:, : len(CANDIDATE_FEATURES)]), axis=1)
+        return np.clip(judge.logits(seen), -_LIMIT, _LIMIT)
 
     def _candidate_set(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> CandidateSet:
         observed = self.reader.relation.value(asked.cell) or ""
@@ -201,11 +210,11 @@ class CandidateFinder:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
             in_text = tuple(self.statistics.values_in_text(asked.cell)) if asked.task == "fill" else ()
-            of_values = [self.statistics.candidate_features(asked.cell, value) for value in values]
-            statistics = np.array(of_values, dtype=np.float32).reshape(-1, len(CANDIDATE_FEATURES))
-            of_fills = _fill_features(values, evidence, in_text)
-            features[:, REPAIR_FEATURES.index("judge_logit")] = self._judge(asked, statistics)
-            features[:, len(REPAIR_FEATURES) :] = np.concatenate((statistics, of_fills), axis=1)
+            seen = fill_features(self.statistics, asked.cell, values, evidence, in_text)
+            judged = self._judge(asked, seen)
+            features[:, REPAIR_FEATURES.index("judge_logit")] = judged
+            features[:, REPAIR_FEATURES.index("judge_gap_to_best_other")] = _gaps(judged, observed, values)
+            features[:, len(REPAIR_FEATURES) :] = seen
         written = tuple(one.written for one in scored)
         respelled, corrected = (None, None) if self.statistics is None else self.statistics.spellings(asked.cell)
         context = self._context_values(asked.cell)
@@ -214,15 +223,30 @@ class CandidateFinder:
         )
 
 
-def _fill_features(values: Sequence[str], evidence: CellEvidence, in_text: Sequence[str]) -> np.ndarray:
-    """(values, 5 + evidence features): what resembling rows, the row's own text and the table say of each value."""
+def fill_features(
+    statistics: RelationStatistics, cell: Cell, values: Sequence[str], evidence: CellEvidence, in_text: Sequence[str]
+) -> np.ndarray:
+    """What the judge of fills sees of each value, float32 (values, len(FILL_JUDGE_FEATURES)).
+
+    Args:
+        in_text: known values that stand in the tuple's other cells, longest first.
+    """
     votes = {vote.value: vote for vote in evidence.neighbours}
     rows = []
     for value in values:
         vote = votes.get(value)
         around = (vote.share, float(vote.is_nearest), vote.similarity) if vote is not None else (0.0, 0.0, 0.0)
-        rows.append((*around, float(value in in_text), float(value in in_text[:1]), *evidence.features(value)))
-    return np.array(rows, dtype=np.float32).reshape(-1, 5 + len(EVIDENCE_FEATURES))
+        written = float(value in in_text), float(value in in_text[:1])
+        of_column = statistics.candidate_features(cell, value)
+        rows.append(np.array([*of_column, *around, *written, *evidence.features(value)], dtype=np.float32))
+    return np.array(rows, dtype=np.float32).reshape(-1, len(FILL_JUDGE_FEATURES))
+
+
+def _gaps(logits: np.ndarray, observed: str, values: Sequence[str]) -> np.ndarray:
+    """Each logit without the greatest of the others, the observed value's left out; within ±10."""
+    rivals = np.where([value == observed for value in values], -_LIMIT, logits)
+    best_other = [np.delete(rivals, place).max(initial=-_LIMIT) for place in range(len(values))]
+    return np.asarray(np.clip(logits - np.array(best_other), -_LIMIT, _LIMIT))
 
 
 def _order(asked: AskedCell) -> tuple[int, int, str, str]:

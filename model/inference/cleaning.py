@@ -421,7 +421,7 @@ def explain(
     supporters = [tuple_id for vote in found.votes if vote.value == value for tuple_id in vote.tuple_ids]
     supporters += [tuple_id for tuple_id in found.context.get(value, ()) if tuple_id not in supporters]
     tuple_ids = tuple(canonical.tuple_ids[tuple_id] for tuple_id in supporters[:5])
-    alone = calibrated(calibration, "repair" if found.asked.task == "repair" else "fill", found.features, False)
+    alone = calibrated(calibration, found.asked.calibrator, found.features, False)
     place = found.values.index(value)
     if alone[place] >= min_confidence and alone[place] == alone.max():
         return Evidence("model", tuple_ids, "the model's own first choice, without column statistics")

@@ -117,7 +117,7 @@ def _decide(
 ) -> Completion:
     """The value of one target, or an abstention with its candidates."""
     assert checkpoint.calibration is not None
-    confidences = calibrated(checkpoint.calibration, "fill", found.features, use_statistics)
+    confidences = calibrated(checkpoint.calibration, found.asked.calibrator, found.features, use_statistics)
     usable = [(float(c), value) for value, c in zip(found.values, confidences, strict=True) if value]
     total = max(1.0, sum(confidence for confidence, _ in usable))
     ranked = sorted(((confidence / total, value) for confidence, value in usable), key=lambda one: (-one[0], one[1]))

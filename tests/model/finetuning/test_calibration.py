@@ -38,7 +38,7 @@ def calibration(observations: dict[str, Observations]) -> Calibration:
 
 
 def test_observations_have_the_features_that_inference_computes(observations: dict[str, Observations]) -> None:
-    assert set(observations) == {*FEATURES, "fill_alone"}
+    assert set(observations) == {*FEATURES, "fill_alone", "typed_alone"}
     for name, one in observations.items():
         features, labels, groups = one.arrays()
         assert len(features) == len(labels)
@@ -66,14 +66,15 @@ def test_wrong_cells_are_few_repairs_differ_and_filled_cells_are_missing(observa
     assert 0.0 < wrong < 0.6
     repairs, distance = observations["repair"].arrays()[0], FILL_FEATURES.index("candidate_distance")
     assert (repairs[:, distance] > 0).all()  # keeping the observed value is no repair
-    filled = observations["fill"].arrays()[0][:, FEATURES["fill"].index("observed_is_missing")]
-    assert set(filled.tolist()) == {1.0}
+    for name in ("fill", "typed"):
+        filled = observations[name].arrays()[0][:, FILL_FEATURES.index("observed_is_missing")]
+        assert set(filled.tolist()) == {1.0}
 
 
 def test_filling_alone_learns_from_fewer_candidates_of_the_same_cells(observations: dict[str, Observations]) -> None:
     alone, whole = (observations[name].arrays()[0] for name in ("fill_alone", "fill"))
     assert 0 < len(alone) < len(whole)
-    votes = FEATURES["fill"].index("candidate_vote_share")
+    votes = FILL_FEATURES.index("candidate_vote_share")
     assert (alone[:, votes] == 0).all() and (whole[:, votes] > 0).any()
 
 
@@ -108,6 +109,20 @@ def test_no_repository_is_on_both_sides(tables: list[CorpusTable]) -> None:
     assert not sides[0] & sides[1]
     assert len(sides[0] | sides[1]) == 6
     assert len(fitting) + len(checking) == 12
+
+
+def test_the_command_keeps_calibrators_that_it_does_not_fit(
+    checkpoint: Checkpoint, tables: list[CorpusTable], tmp_path: Path
+) -> None:
+    write_shard(tmp_path / VALIDATION_SHARD, tables)
+    folder = Path(shutil.copytree(checkpoint.path, tmp_path / "checkpoint"))
+    assert checkpoint.calibration is not None
+    pairs = checkpoint.calibration["fill"]
+    Calibration({**checkpoint.calibration.calibrators, "match_link": pairs}).save(folder / "calibration.json")
+    assert main(["--corpus", str(tmp_path), "--checkpoint", str(folder), "--windows", "24", "--seed", "2"]) == 0
+    kept = load_checkpoint(folder).calibration
+    assert kept is not None
+    assert kept["match_link"] == pairs and kept["fill"] != pairs
 
 
 def test_the_command_writes_calibrators_and_figures_into_the_checkpoint(

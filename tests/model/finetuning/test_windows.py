@@ -5,7 +5,14 @@ from __future__ import annotations
 import random
 
 from model.corpus import CorpusTable
-from model.finetuning.windows import MIN_TUPLES, by_repository, corrupted_window, has_known_truth
+from model.finetuning.windows import (
+    MIN_TUPLES,
+    by_repository,
+    corrupted_window,
+    has_known_truth,
+    typed_prefix,
+    with_hidden_cells,
+)
 from model.inference.columns import Column
 from model.tuples import Cell, Relation
 
@@ -51,3 +58,23 @@ def test_the_cell_of_a_window_is_a_cell_of_its_relation(tables: list[CorpusTable
     window = corrupted_window(tables[0].relation, random.Random(2), 4)
     assert {cell.tuple_id for cell in window.known_cells()} <= set(window.judged)
     assert window.true(Cell(0, 0)) in {*(values[0] for values in window.truth), None}
+
+
+def test_hidden_cells_are_missing_and_nothing_else_changes(tables: list[CorpusTable]) -> None:
+    window = corrupted_window(tables[0].relation, random.Random(3), 12)
+    masked, cells = with_hidden_cells(window, random.Random(4), 2, 5)
+    assert len({cell.attribute for cell in cells}) == 2 and 2 < len(cells) == len(set(cells)) <= 10
+    assert {cell.tuple_id for cell in cells} <= set(window.judged)
+    for tuple_id, values in enumerate(window.relation.tuples):
+        for attribute, value in enumerate(values):
+            hidden = Cell(tuple_id, attribute) in cells
+            assert masked.relation.tuples[tuple_id][attribute] == (None if hidden else value)
+    assert all(window.true(cell) and masked.truth[cell.tuple_id][cell.attribute] for cell in cells)
+    known = masked.statistics.columns[cells[0].attribute].present
+    assert known < window.statistics.columns[cells[0].attribute].present  # what the window shows no longer counts them
+
+
+def test_a_prefix_is_a_quarter_or_a_half_and_never_nothing() -> None:
+    rng = random.Random(0)
+    assert {typed_prefix("Birmingham!!", rng) for _ in range(20)} == {"Bir", "Birmin"}
+    assert {typed_prefix("a", rng) for _ in range(20)} == {"a"}

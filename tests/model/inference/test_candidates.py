@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from model.checkpoint import Checkpoint
 from model.inference.batching import AnswerCall, ModelAnswer, ModelCall, run_task
-from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES, AskedCell, CandidateFinder, CandidateSet
+from model.inference.candidates import (
+    FILL_FEATURES,
+    FILL_JUDGE_FEATURES,
+    MODEL_FEATURES,
+    REPAIR_JUDGE_FEATURES,
+    AskedCell,
+    CandidateFinder,
+    CandidateSet,
+)
 from model.inference.canonical import Canonical
 from model.inference.reading import Reader
 from model.inference.statistics import RelationStatistics
+from model.judge import fit_judge
 from model.tokenizer import SpecialToken
 from model.tuples import Cell, Relation
 
@@ -97,6 +107,43 @@ def test_values_are_sorted_by_likelihood_and_features_say_so(finder: CandidateFi
     for value, in_column in feature(found, "candidate_log_count").items():
         count = relation.column(0).count(value) if value else 0
         assert in_column == pytest.approx(np.log1p(count), abs=1e-6)
+
+
+def test_each_task_has_its_judge_and_every_value_its_lead(finder: CandidateFinder, relation: Relation) -> None:
+    tuple_id = next(t for t, row in enumerate(relation.tuples) if row[0] and row[5])
+    counts = fit_judge(FILL_JUDGE_FEATURES, *_frequent_is_right(FILL_JUDGE_FEATURES), trees=5)
+    never = fit_judge(REPAIR_JUDGE_FEATURES, *_frequent_is_right(REPAIR_JUDGE_FEATURES, sign=-1), trees=5)
+    judged = CandidateFinder(
+        replace(finder.checkpoint, judges={"fill": counts, "repair": never}), finder.reader, finder.statistics
+    )
+    (fill,) = find(judged, [AskedCell(Cell(tuple_id, 0), "fill")])
+    (repair,) = find(judged, [AskedCell(Cell(tuple_id, 0), error_logit=1.0)])
+    observed = relation.value(Cell(tuple_id, 0))
+    for found, sign in ((fill, 1), (repair, -1)):
+        logits, frequency = feature(found, "judge_logit"), feature(found, "candidate_log_count")
+        most = max(frequency, key=lambda value: frequency[value])
+        least = min(frequency, key=lambda value: frequency[value])
+        assert sign * (logits[most] - logits[least]) > 0.5
+        rivals = {value: logit for value, logit in logits.items() if value != observed}
+        for value, gap in feature(found, "judge_gap_to_best_other").items():
+            best_other = max((logit for other, logit in rivals.items() if other != value), default=-10.0)
+            assert gap == pytest.approx(min(10.0, logits[value] - best_other), abs=1e-4)
+    (without,) = find(finder, [AskedCell(Cell(tuple_id, 0), "fill")])
+    assert set(feature(without, "judge_logit").values()) == {0.0}
+
+
+def _frequent_is_right(names: tuple[str, ...], sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Features of which only the count tells what is right."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(4000, len(names))).astype(np.float32)
+    features[:, names.index("candidate_log_count")] = rng.uniform(0, 4, 4000)
+    return features, (sign * (features[:, names.index("candidate_log_count")] - 1.2) > 0).astype(np.int64)
+
+
+def test_half_typed_values_have_a_calibrator_of_their_own() -> None:
+    assert AskedCell(Cell(0, 0), "fill", prefix="San").calibrator == "typed"
+    assert AskedCell(Cell(0, 0), "fill").calibrator == "fill"
+    assert AskedCell(Cell(0, 0)).calibrator == "repair"
 
 
 def test_answers_stand_in_the_order_asked(finder: CandidateFinder) -> None:
