@@ -33,6 +33,7 @@ from pydantic import BaseModel, ValidationError
 from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
 from api_schemas.models import ModelCard, ModelList
+from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
 
 DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """Seconds: a large table may take minutes to judge, a connection must not."""
@@ -228,6 +229,14 @@ class Client:
         """`POST /v1/complete`: fill missing or half-typed cells."""
         return _read(self._ask(_question("/v1/complete", request)), CompletionResponse)
 
+    def resolve(self, request: ResolutionRequest) -> ResolutionResponse:
+        """`POST /v1/resolve`: the entities of one table or two."""
+        return _read(self._ask(_question("/v1/resolve", request)), ResolutionResponse)
+
+    def plan_resolution(self, request: ResolutionRequest) -> PlanResponse:
+        """`POST /v1/resolve/plan`: what `resolve` would compare."""
+        return _read(self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
+
     def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""
         return _read(self._ask(_Question("GET", "/v1/models")), ModelList)
@@ -299,6 +308,14 @@ class AsyncClient:
     async def complete(self, request: CompletionRequest) -> CompletionResponse:
         """`POST /v1/complete`: fill missing or half-typed cells."""
         return _read(await self._ask(_question("/v1/complete", request)), CompletionResponse)
+
+    async def resolve(self, request: ResolutionRequest) -> ResolutionResponse:
+        """`POST /v1/resolve`: the entities of one table or two."""
+        return _read(await self._ask(_question("/v1/resolve", request)), ResolutionResponse)
+
+    async def plan_resolution(self, request: ResolutionRequest) -> PlanResponse:
+        """`POST /v1/resolve/plan`: what `resolve` would compare."""
+        return _read(await self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
 
     async def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""

@@ -29,8 +29,21 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import InputError, ModelError
 from model.finetuning.adapt import MIN_TUPLES as MIN_ADAPTED_ROWS
 from model.inference.batching import ModelTask, Progress, TaskPool
+from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
+from model.inference.clustering import Cardinality
 from model.inference.completion import complete
+from model.inference.resolution import (
+    ChosenValue,
+    Doubt,
+    Entity,
+    NamedPreference,
+    NamedPreferenceExample,
+    ResolutionOptions,
+    ResolutionResult,
+    plan_task,
+    resolve,
+)
 from model.inference.rules import check_rule
 from model.tuples import (
     Adaptation,
@@ -46,8 +59,11 @@ from model.tuples import (
     DomainRule,
     Evidence,
     FunctionalDependency,
+    JudgedPair,
     Outcome,
+    PairExample,
     PatternRule,
+    RecordPlace,
     Relation,
     Repair,
     RepairCandidate,
@@ -64,8 +80,11 @@ __all__ = [
     "MIN_ADAPTED_ROWS",
     "Adaptation",
     "AdaptationOptions",
+    "BlockingPlan",
+    "Cardinality",
     "Cell",
     "CellExample",
+    "ChosenValue",
     "CleaningOptions",
     "CleaningResult",
     "Completion",
@@ -73,21 +92,30 @@ __all__ = [
     "CompletionResult",
     "CompletionTarget",
     "DomainRule",
+    "Doubt",
     "Engine",
     "EngineState",
+    "Entity",
     "Evidence",
     "FunctionalDependency",
     "InputError",
+    "JudgedPair",
     "Load",
     "ModelDescription",
     "ModelError",
+    "NamedPreference",
+    "NamedPreferenceExample",
     "NotReadyError",
     "Outcome",
+    "PairExample",
     "PatternRule",
     "QueueFullError",
+    "RecordPlace",
     "Relation",
     "Repair",
     "RepairCandidate",
+    "ResolutionOptions",
+    "ResolutionResult",
     "Rule",
     "Suggestion",
     "Usage",
@@ -98,7 +126,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete")
+TASKS = ("clean", "complete", "resolve")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -281,6 +309,16 @@ class Engine:
         """Fill missing cells."""
         adapts = options.adapt is not None
         return self.submit(lambda checkpoint: complete(checkpoint, relation, options, progress), adapts=adapts)
+
+    def resolve(
+        self, relations: Sequence[Relation], options: ResolutionOptions, progress: Progress | None = None
+    ) -> Future[ResolutionResult]:
+        """Find the entities of one relation or two."""
+        return self.submit(lambda checkpoint: resolve(checkpoint, relations, options, progress))
+
+    def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
+        """What `resolve` would compare."""
+        return self.submit(lambda _: plan_task(relations, options))
 
     def drain(self) -> None:
         """Take no new requests; those at work and waiting go on."""

@@ -170,6 +170,13 @@ def plan_resolution(relations: Sequence[Relation], options: ResolutionOptions | 
     return _Resolution(relations, options or ResolutionOptions(), None).blocking.plan()
 
 
+def plan_task(relations: Sequence[Relation], options: ResolutionOptions | None = None) -> ModelTask[BlockingPlan]:
+    """`plan_resolution` as one turn of a task, so that whoever asks does not hold up the others."""
+    made: list[BlockingPlan] = []
+    yield [StepCall(lambda: made.append(plan_resolution(relations, options)))]
+    return made[0]
+
+
 def resolve(
     checkpoint: Checkpoint,
     relations: Sequence[Relation],

@@ -24,7 +24,6 @@ _ROUNDS = 2
 _CLEAR_SHARES = (0.5, 0.7)
 """The share of mutual best pairs that each round takes for matches, the clearest first."""
 
-_NEGATIVE_RANK = 6
 _STRENGTH = 0.3
 _LEARNED_PAIRS = 60_000
 _TOLD_WEIGHT = 10.0
@@ -106,19 +105,18 @@ def taught_by_rivals(
         matches = (clear if logits is None else clear & (logits > 0)) & (known >= 0) | (known > 0)
         if matches.sum() < FEWEST_SEEDS:
             break
-        others = (_rivals(left, right, matches, ranked) | (known < 0)) & (known <= 0)
+        others = (_rivals(left, right, matches) | (known < 0)) & (known <= 0)
         logits = _fitted(standard, matches, others, np.where(known == 0, 1.0, _TOLD_WEIGHT))
         ranked = standing(left, right, logits)
         seeds = ranked.is_mutual
     return logits
 
 
-def _rivals(left: Ints, right: Ints, matches: npt.NDArray[np.bool_], ranked: Standing) -> npt.NDArray[np.bool_]:
-    """The next best pairs of records that have a match."""
+def _rivals(left: Ints, right: Ints, matches: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The other pairs of records that have a match."""
     matched = np.zeros(int(max(left.max(), right.max())) + 1, dtype=bool)
     matched[left[matches]] = matched[right[matches]] = True
-    near = (ranked.rank_left < _NEGATIVE_RANK) | (ranked.rank_right < _NEGATIVE_RANK)
-    return np.asarray((matched[left] | matched[right]) & ~matches & near)
+    return np.asarray((matched[left] | matched[right]) & ~matches)
 
 
 def _fitted(standard: Floats, matches: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], weights: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.engine import (
+    BlockingPlan,
     CleaningOptions,
     CleaningResult,
     CompletionOptions,
@@ -24,6 +25,8 @@ from service.engine import (
     ModelDescription,
     NotReadyError,
     Relation,
+    ResolutionOptions,
+    ResolutionResult,
 )
 from service.main import create_app
 from service.settings import Settings
@@ -49,7 +52,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.state = EngineState.READY
         self.load = Load(1, 2)
-        self.asked: list[tuple[str, Relation, Any]] = []
+        self.asked: list[tuple[str, Any, Any]] = []
         self.answer: object = CleaningResult(())
         self.refusal: Exception | None = None
         self.hold = False
@@ -81,7 +84,15 @@ class FakeEngine:
         """Keep what is asked."""
         return self._answer("complete", relation, options)
 
-    def _answer(self, task: str, relation: Relation, options: object) -> Future[Any]:
+    def resolve(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[ResolutionResult]:
+        """Keep what is asked."""
+        return self._answer("resolve", relations, options)
+
+    def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
+        """Keep what is asked."""
+        return self._answer("plan", relations, options)
+
+    def _answer(self, task: str, relation: Any, options: object) -> Future[Any]:
         self.check_open()
         self.asked.append((task, relation, options))
         future: Future[Any] = Future()
