@@ -46,21 +46,20 @@ class Records:
     def of(cls, relations: Sequence[Relation]) -> Records:
         """Align the attributes of `relations` by name, without regard to case, blanks and punctuation.
 
-        Two attributes of one relation that are named alike count as one: the first that has a value.
+        Where two attributes of one relation differ in no more than that, the second stands alone.
         """
+        keyed = [_keys(relation.attributes) for relation in relations]
         written: dict[str, str] = {}
-        for relation in relations:
-            for name in relation.attributes:
-                written.setdefault(folded(name), name)
+        for relation, keys in zip(relations, keyed, strict=True):
+            for key, name in zip(keys, relation.attributes, strict=True):
+                written.setdefault(key, name)
         names = sorted(written)
         found: list[tuple[int, tuple[Value, ...], RecordPlace]] = []
-        for side, relation in enumerate(relations):
-            of_name: dict[str, list[int]] = {}
-            for attribute, name in enumerate(relation.attributes):
-                of_name.setdefault(folded(name), []).append(attribute)
-            columns = [of_name.get(name, []) for name in names]
+        for side, (relation, keys) in enumerate(zip(relations, keyed, strict=True)):
+            places = {key: attribute for attribute, key in enumerate(keys)}
+            columns = [places.get(name) for name in names]
             for tuple_id, row in enumerate(relation.tuples):
-                held = tuple(next((row[a] for a in attributes if row[a]), None) for attributes in columns)
+                held = tuple(None if attribute is None else row[attribute] or None for attribute in columns)
                 found.append((side, held, RecordPlace(side, tuple_id)))
         found.sort(key=lambda one: (one[0], [value or "" for value in one[1]], one[2].tuple_id))
         sides = np.array([side for side, _, _ in found], dtype=np.int64)
@@ -104,6 +103,15 @@ class Records:
 def folded(name: str) -> str:
     """A name without differences of case, blanks and punctuation."""
     return _SEPARATOR.sub(" ", name.casefold()).strip()
+
+
+def _keys(names: Sequence[str]) -> list[str]:
+    """What attributes are aligned by."""
+    keys: list[str] = []
+    for name in names:
+        key = folded(name)
+        keys.append(f"{key}\x1f{name}" if key in keys else key)
+    return keys
 
 
 def words(text: str) -> list[str]:

@@ -137,7 +137,7 @@ def clean(
 
     with (
         failing_plainly(*PROBLEMS),
-        _opened(file, encoding, delimiter) as table,
+        opened(file, encoding, delimiter) as table,
     ):
         known = read_labels(examples, table, suggest_labels)
 
@@ -177,14 +177,14 @@ def complete(
 
     with (
         failing_plainly(*PROBLEMS),
-        _opened(file, encoding, delimiter) as table,
+        opened(file, encoding, delimiter) as table,
     ):
         places = _places(table, file, output, patches, report, "completed", copy=True)
         _run(table, places, judge, columns, shown, model, part_rows, quiet)
 
 
 @contextlib.contextmanager
-def _opened(file: str, encoding: str | None, delimiter: str | None) -> Iterator[TableFile]:
+def opened(file: str, encoding: str | None, delimiter: str | None) -> Iterator[TableFile]:
     """The input as an open table; stdin is kept in a temporary file, because it is read twice."""
     with contextlib.ExitStack() as stack:
         path = Path(file)
@@ -289,7 +289,7 @@ def _run(
     chosen = _choose(table, columns)
     if columns:
         shown = {**shown, "columns": ", ".join(columns)}
-    with _loaded(model, quiet) as judges, ProgressBars(enabled=not quiet) as bars:
+    with loaded(model, quiet) as judges, ProgressBars(enabled=not quiet) as bars:
         judge = make_judge(judges, chosen)
         with _targets(places) as (sink, log, log_path):
             summary = run_table(
@@ -319,7 +319,7 @@ def _run(
 
 
 @contextlib.contextmanager
-def _loaded(model: Path | None, quiet: bool) -> Iterator[Judges]:
+def loaded(model: Path | None, quiet: bool) -> Iterator[Judges]:
     target = console()
     waiting = target.status("Loading the model …") if target.is_terminal and not quiet else contextlib.nullcontext()
     with contextlib.ExitStack() as stack:

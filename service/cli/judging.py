@@ -18,7 +18,7 @@ from service.storage.table_file import Text
 from service.table_run import AdaptationCounts, Judge, Judgement, Progress
 
 if TYPE_CHECKING:
-    from service.engine import AdaptationOptions, Completion, Engine, Repair, Usage
+    from service.engine import AdaptationOptions, Completion, Engine, Relation, Repair, ResolutionOptions, Usage
 
 T = TypeVar("T")
 
@@ -53,6 +53,71 @@ class WeightsDescription:
     expected_sha256: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ResolvingOptions:
+    """What the caller of a resolution asks for; `preferences` are rules by column."""
+
+    threshold: float = 0.5
+    cardinality: str = "many_to_many"
+    max_cluster_size: int | None = None
+    candidates: int | None = None
+    consolidate: bool = True
+    preferences: Mapping[str, str] = field(default_factory=dict)
+
+
+Place = tuple[int, int]
+"""A record: table and row, both from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedEntity:
+    """Records that are one entity; `record` has its value of each column, None where there is no golden record."""
+
+    id: str
+    confidence: float
+    members: tuple[Place, ...]
+    record: Mapping[str, str | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedPair:
+    """A pair that matches or is for review; `weights` are what each column says."""
+
+    left: Place
+    right: Place
+    probability: float
+    decision: str
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a resolution found."""
+
+    entities: tuple[ResolvedEntity, ...]
+    pairs: tuple[ResolvedPair, ...]
+    conflicts: int
+    candidate_pairs: int
+    method: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a resolution would compare."""
+
+    records: int
+    possible_pairs: int
+    candidate_pairs: int
+    reduction_ratio: float
+    dropped_blocks: int
+    seconds: float
+
+
+NamedRows = tuple[Sequence[str], Sequence[tuple[Text, ...]]]
+"""Distinct column names and rows of one table."""
+
+
 class Judges(Protocol):
     """A loaded model that can judge tables."""
 
@@ -69,6 +134,12 @@ class Judges(Protocol):
 
     def completion(self, options: JudgingOptions) -> Judge:
         """Fills missing cells."""
+
+    def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
+        """Finds the entities of one table or two."""
+
+    def plan(self, tables: Sequence[NamedRows], options: ResolvingOptions) -> Planned:
+        """Says what finding them would compare."""
 
 
 class Measured(Protocol):
@@ -198,12 +269,59 @@ class _EngineJudges:
 
         return judge
 
+    def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
+        relations, asked = _resolution(tables, options)
+        result = _result(self._engine.resolve(relations, asked, progress))
+        entities = tuple(
+            ResolvedEntity(
+                one.id,
+                one.confidence,
+                tuple((place.relation, place.tuple_id) for place in one.members),
+                None if one.record is None else {value.attribute: value.value for value in one.record},
+            )
+            for one in result.entities
+        )
+        pairs = tuple(
+            ResolvedPair(
+                (one.left.relation, one.left.tuple_id),
+                (one.right.relation, one.right.tuple_id),
+                one.probability,
+                one.decision.value,
+                {said.attribute: said.weight for said in one.agreements},
+            )
+            for one in result.pairs
+        )
+        compared, seconds = result.plan.candidate_pairs, result.usage.seconds
+        return Resolved(entities, pairs, len(result.conflicts), compared, result.method.value, seconds)
+
+    def plan(self, tables: Sequence[NamedRows], options: ResolvingOptions) -> Planned:
+        relations, asked = _resolution(tables, options)
+        plan = _result(self._engine.plan_resolution(relations, asked))
+        counts = plan.records, plan.possible_pairs, plan.candidate_pairs
+        return Planned(*counts, plan.reduction_ratio, plan.dropped_blocks, plan.seconds)
+
     def _count(self, usage: Usage) -> None:
         if usage.adaptation is not None:
             self._adaptation.parts += 1
             self._adaptation.steps += usage.adaptation.steps
             self._adaptation.encoder_tokens += usage.adaptation.encoder_tokens
             self._adaptation.seconds += usage.adaptation.seconds
+
+
+def _resolution(tables: Sequence[NamedRows], options: ResolvingOptions) -> tuple[list[Relation], ResolutionOptions]:
+    from service.engine import Cardinality, NamedPreference, Relation, ResolutionOptions
+
+    relations = [Relation.of(names, rows) for names, rows in tables]
+    preferences = tuple(NamedPreference(column, rule) for column, rule in options.preferences.items())
+    asked = ResolutionOptions(
+        options.threshold,
+        cardinality=Cardinality(options.cardinality),
+        max_cluster_size=options.max_cluster_size,
+        consolidate=options.consolidate,
+        preferences=preferences,
+        candidates=options.candidates,
+    )
+    return relations, asked
 
 
 def _adaptation(options: JudgingOptions, rows: Sequence[object]) -> AdaptationOptions | None:

@@ -22,6 +22,10 @@ _STAGES = {
     "detect": "Judging rows",
     "repair": "Repairing cells",
     "complete": "Filling cells",
+    "block": "Finding candidate pairs",
+    "compare": "Comparing them",
+    "judge": "Judging them",
+    "cluster": "Putting records together",
 }
 
 
