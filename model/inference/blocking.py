@@ -125,8 +125,10 @@ class Blocking:
             product = sp_matmul_topn(vectors[some], transposed, top_n=top, threshold=1e-6, sort=True).tocsr()
             rows = np.repeat(some, np.diff(product.indptr))
             columns = others[product.indices]
-            left.append(rows[rows != columns])
-            right.append(columns[rows != columns])
+            rows, columns = rows[rows != columns], columns[rows != columns]
+            best = _rank_in_run(rows) < self._candidates
+            left.append(rows[best])
+            right.append(columns[best])
         return np.concatenate(left).astype(np.int64), np.concatenate(right).astype(np.int64)
 
     def _largest(self) -> tuple[Block, ...]:
@@ -138,6 +140,13 @@ class Blocking:
             sample = tuple(self.records.texts[row][:80] for row in rows.tolist())
             blocks.append(Block(str(self._names[gram]), int(self._frequency[gram]), sample))
         return tuple(blocks)
+
+
+def _rank_in_run(rows: Ints) -> Ints:
+    """The place of each entry among the consecutive equal ones."""
+    place = np.arange(len(rows))
+    begins = np.r_[True, rows[1:] != rows[:-1]][: len(rows)]
+    return np.asarray(place - np.maximum.accumulate(np.where(begins, place, 0)))
 
 
 def _gram_counts(texts: Sequence[str]) -> tuple[sparse.csr_matrix, list[str]]:
