@@ -89,6 +89,12 @@ class Records:
         """The values by attribute."""
         return [Column([row[attribute] for row in self.values]) for attribute in range(len(self.attributes))]
 
+    @cached_property
+    def contents(self) -> Ints:
+        """A number for what each record holds, the same for records that hold the same, int64 (records,)."""
+        number: dict[tuple[Value, ...], int] = {}
+        return np.array([number.setdefault(row, len(number)) for row in self.values], dtype=np.int64)
+
     def numbers(self, attribute: int) -> Floats | None:
         """The values of an attribute of numbers, NaN where there is none; None for any other attribute.
 
