@@ -219,7 +219,7 @@ def _within(group: Ints, amounts: Ints) -> Ints:
     """For each place the sum of the amounts before it in its group; those of one group stand together."""
     before = np.cumsum(amounts) - amounts
     begins = np.r_[True, group[1:] != group[:-1]] if len(group) else np.zeros(0, bool)
-    return before - before[begins][np.cumsum(begins) - 1]
+    return np.asarray(before - before[begins][np.cumsum(begins) - 1], dtype=np.int64)
 
 
 def _gram_counts(texts: Sequence[str]) -> tuple[sparse.csr_matrix, list[str]]:
