@@ -4,6 +4,15 @@ Fellegi and Sunter (1969): for every attribute the share of matches that agree s
 that do. The latter is read off random pairs, the former is estimated from candidate pairs by expectation maximization,
 beside the share of all pairs that match (Winkler 1988). A value that few records hold says more than one that many do.
 The weights are log-odds and add up, so that it can be shown what each attribute said about one pair.
+
+Records that hold the same in all attributes are copies, and copies count once: they say neither that a value is
+frequent nor that strangers agree on it, nor that matches never differ. So copies are one entity however many they are,
+even where a table holds nothing else: nothing tells them apart.
+
+The probability of a pair depends on its own two records and on what all records teach: how often random pairs agree on
+each attribute, how often candidate pairs that seem to match do, how frequent the values are, and what share of all
+pairs matches. Records that have nothing in common with a pair change it through these shares alone: there are more
+pairs that do not match, and agreement is rarer among them, which nearly cancel out.
 """
 
 from __future__ import annotations
@@ -29,6 +38,11 @@ _RARITY_WEIGHT = 0.5
 _MOST_RARITY = 3.0
 _LEAST_SHARE, _MOST_SHARE = 1e-7, 0.5
 _LIMIT = 40.0
+_SEEMING = 2.5
+"""Matches that are taken to agree as `_FIRST` says, before any pair is looked at."""
+
+_TAUGHT_SCALE, _TAUGHT_PRIOR = 0.5, 2.0
+"""How far known answers may easily move the weights of an attribute, as a factor, and the log-odds of all pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,56 +51,95 @@ class Agreement:
 
     Attributes:
         weights: natural log of the Bayes factor of each attribute, 0 where a value is missing, (pairs, attributes).
-        share_matched: estimate of the share of all pairs that match.
+        share_matched: estimate of the share of all pairs that match, copies counted once.
+        prior: log-odds of a match where nothing is known: of that share, and of what known answers add.
     """
 
     weights: Floats
     share_matched: float
+    prior: float
 
     @property
     def probabilities(self) -> Floats:
         """Probability of each pair to match, were the attributes independent, (pairs,)."""
-        prior = np.log(self.share_matched / (1 - self.share_matched))
-        return np.asarray(_sigmoid(self.weights.sum(axis=1) + prior))
+        return _sigmoid(self.weights.sum(axis=1) + self.prior)
 
 
 def agreement(
-    records: Records, similarity: Similarity, left: Ints, right: Ints, similarities: npt.NDArray[np.float32]
+    records: Records,
+    similarity: Similarity,
+    left: Ints,
+    right: Ints,
+    similarities: npt.NDArray[np.float32],
+    told: Ints | None = None,
 ) -> Agreement:
     """Estimate what agreement says in these records.
 
     Args:
         left, right: candidate pairs, (pairs,).
         similarities: of each attribute in each pair, (pairs, attributes), NaN where a value is missing.
+        told: 1 for pairs that are known to match, -1 for pairs that do not, 0 for all others, (pairs,).
     """
     width = len(records.attributes)
     if not len(left) or not width:
-        return Agreement(np.zeros((len(left), width)), _LEAST_SHARE)
-    strangers = similarity.features(*_random_pairs(records)).similarities
-    observed, random = _levels(similarities), _levels(strangers)
+        return Agreement(np.zeros((len(left), width)), _LEAST_SHARE, _log_odds(_LEAST_SHARE))
+    known = np.zeros(len(left), np.int64) if told is None else told
+    observed = _levels(similarities)
     rarity = _rarity(records, left, observed)
-    return _maximized(observed, random, rarity, _possible_pairs(records))
+    sides = _distinct_records(records)
+    random = _levels(similarity.of_attributes(*_random_pairs(records, sides)))
+    once, copied = _distinct_pairs(records, left, right, known)
+    possible = _possible_pairs(records, sides) + copied
+    factors, share = _maximized(observed[once], random, rarity[once], possible, known[once])
+    found = Agreement(_weights(factors, observed) + rarity, share, _log_odds(share))
+    return _taught(found, known) if known.any() else found
 
 
-def _maximized(observed: Ints, random: Ints, rarity: Floats, possible: int) -> Agreement:
+def _taught(found: Agreement, known: Ints) -> Agreement:
+    """The weights of each attribute scaled and the prior moved as known answers ask, and no further than they do."""
+    from scipy.optimize import minimize
+
+    told = np.nonzero(known)[0]
+    said = np.concatenate((found.weights[told], np.ones((len(told), 1))), axis=1)
+    before = found.weights[told].sum(axis=1) + found.prior
+    answers = known[told].astype(np.float64)
+    spread = np.array([_TAUGHT_SCALE] * found.weights.shape[1] + [_TAUGHT_PRIOR])
+
+    def loss(moved: Floats) -> tuple[float, Floats]:
+        margin = answers * (before + said @ moved)
+        pull = moved / spread**2
+        gradient = pull - said.T @ (answers * _sigmoid(-margin))
+        return float(np.logaddexp(0, -margin).sum() + 0.5 * moved @ pull), gradient
+
+    moved = np.round(minimize(loss, np.zeros(len(spread)), jac=True, method="L-BFGS-B").x, 6)
+    return Agreement(found.weights * np.maximum(0, 1 + moved[:-1]), found.share_matched, found.prior + float(moved[-1]))
+
+
+def _maximized(observed: Ints, random: Ints, rarity: Floats, possible: int, known: Ints) -> tuple[Floats, float]:
     """Expectation maximization over the levels of candidate pairs, with those of random pairs as what others agree on.
 
     The share of matches is counted among random pairs as well: of a large entity most pairs are no candidates.
+
+    Returns:
+        What each level of each attribute says, (attributes, levels), and the share of pairs that match.
     """
     attributes = range(observed.shape[1])
     of_others = np.stack([_shares(random[:, a], np.ones(len(random)), np.array(_SMOOTHING)) for a in attributes])
     of_matches = np.tile(np.array(_FIRST), (len(attributes), 1))
     share = float(np.clip(len(observed) / 4 / max(1, possible), _LEAST_SHARE, _MOST_SHARE))
-    weights = np.zeros(observed.shape)
     for _ in range(_ROUNDS):
-        factors = np.concatenate((np.log(of_matches) - np.log(of_others), np.zeros((len(attributes), 1))), axis=1)
-        weights = np.take_along_axis(factors.T, observed, axis=0) + rarity
-        prior = np.log(share / (1 - share))
-        matched = _sigmoid(weights.sum(axis=1) + prior)
-        random_matched = _sigmoid(np.take_along_axis(factors.T, random, axis=0).sum(axis=1) + prior)
-        share = float(np.clip(max(matched.sum() / max(1, possible), random_matched.mean()), _LEAST_SHARE, _MOST_SHARE))
-        of_matches = np.stack([_shares(observed[:, a], matched, np.full(len(_FIRST), 0.5)) for a in attributes])
-    return Agreement(weights, share)
+        factors, prior = np.log(of_matches) - np.log(of_others), _log_odds(share)
+        matched = _sigmoid((_weights(factors, observed) + rarity).sum(axis=1) + prior)
+        matched = np.where(known == 0, matched, known > 0)
+        by_chance = float(_sigmoid(_weights(factors, random).sum(axis=1) + prior).mean()) if len(random) else 0.0
+        share = float(np.clip(max(matched.sum() / max(1, possible), by_chance), _LEAST_SHARE, _MOST_SHARE))
+        of_matches = np.stack([_shares(observed[:, a], matched, _SEEMING * np.array(_FIRST)) for a in attributes])
+    return np.log(of_matches) - np.log(of_others), share
+
+
+def _weights(factors: Floats, levels: Ints) -> Floats:
+    """What is said of each pair by each attribute, 0 where a value is missing, (pairs, attributes)."""
+    return np.take_along_axis(np.pad(factors, ((0, 0), (0, 1))).T, levels, axis=0)
 
 
 def _shares(levels: Ints, counted: Floats, smoothing: Floats) -> Floats:
@@ -104,27 +157,53 @@ def _levels(similarities: npt.NDArray[np.float32]) -> Ints:
 def _rarity(records: Records, left: Ints, observed: Ints) -> Floats:
     """What it adds that the value on which both agree exactly is rarer than such values are, (pairs, attributes)."""
     added = np.zeros(observed.shape)
+    once = np.concatenate(_distinct_records(records))
     for attribute, column in enumerate(records.columns):
         equal = observed[:, attribute] == 0
         if not column.present or not equal.any():
             continue
-        shares = column.counts / column.present
+        held = column.codes[once]
+        counts = np.bincount(held[held >= 0], minlength=len(column.distinct))
+        shares = counts / counts.sum()
         usual = float((shares * shares).sum())
         added[equal, attribute] = np.log(usual) - np.log(np.append(shares, usual)[column.codes[left[equal]]])
     return np.clip(added, -_MOST_RARITY, _MOST_RARITY) * _RARITY_WEIGHT
 
 
-def _random_pairs(records: Records) -> tuple[Ints, Ints]:
-    """Pairs that could match, drawn evenly; the same for the same records."""
-    rng = np.random.default_rng(0)
-    sides = [np.nonzero(records.sides == side)[0] for side in ((0, 1) if records.is_link else (0, 0))]
-    left, right = (rng.choice(side, RANDOM_PAIRS).astype(np.int64) for side in sides)
-    return left[left != right], right[left != right]
+def _distinct_records(records: Records) -> tuple[Ints, ...]:
+    """The first record of each content on each side."""
+    sides = [np.nonzero(records.sides == side)[0] for side in ((0, 1) if records.is_link else (0,))]
+    return tuple(side[np.sort(np.unique(records.contents[side], return_index=True)[1])] for side in sides)
 
 
-def _possible_pairs(records: Records) -> int:
-    first = int((records.sides == 0).sum())
-    return first * (len(records) - first) if records.is_link else first * (first - 1) // 2
+def _distinct_pairs(records: Records, left: Ints, right: Ints, known: Ints) -> tuple[Ints, int]:
+    """The first pair of each two contents and answer, and how many of them are copies in one table."""
+    contents = records.contents[left], records.contents[right]
+    pair = np.minimum(*contents) * len(records) + np.maximum(*contents)
+    once = np.sort(np.unique(pair * 3 + known + 1, return_index=True)[1])
+    return once, 0 if records.is_link else int((contents[0] == contents[1])[once].sum())
+
+
+def _random_pairs(records: Records, sides: tuple[Ints, ...]) -> tuple[Ints, Ints]:
+    """Pairs of distinct records: all, or as many as are enough, drawn evenly; the same for the same records."""
+    first, second = sides[0], sides[-1]
+    if _possible_pairs(records, sides) > RANDOM_PAIRS:
+        rng = np.random.default_rng(0)
+        left, right = rng.choice(first, RANDOM_PAIRS), rng.choice(second, RANDOM_PAIRS)
+        return left[left != right], right[left != right]
+    if records.is_link:
+        return np.repeat(first, len(second)), np.tile(second, len(first))
+    left, right = np.triu_indices(len(first), 1)
+    return first[left], first[right]
+
+
+def _possible_pairs(records: Records, sides: tuple[Ints, ...]) -> int:
+    first = len(sides[0])
+    return first * len(sides[1]) if records.is_link else first * (first - 1) // 2
+
+
+def _log_odds(share: float) -> float:
+    return float(np.log(share / (1 - share)))
 
 
 def _sigmoid(logits: Floats) -> Floats:

@@ -1,14 +1,16 @@
 """Which pairs of records are worth comparing: for each record the few whose texts are most like its own.
 
 Texts are compared by character n-grams weighted by rarity (TF-IDF), so a missing value blocks nothing and a value that
-half of the records hold weighs next to nothing. Each record keeps its best few, so no block can blow up. The cost is
-known before anything is compared: where n-grams that very many records share would cost too much, the most frequent
-ones are left out until it does not, and the plan says so.
+half of the records hold weighs next to nothing. Each record keeps its best few, so no block can blow up. Records of one
+table that read the same are compared with the next few of them only, which connects them all, and take at most half of
+each other's candidates: a thousand copies of a record leave room for its misspelled form. Each distinct text is looked
+up once. The cost is known before anything is compared: where n-grams that very many texts share would cost too much,
+the most frequent ones are left out until it does not, and the plan says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,31 +69,63 @@ class BlockingPlan:
         return 1.0 - self.candidate_pairs / self.possible_pairs if self.possible_pairs else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """The records of one side, those of one text together.
+
+    Attributes:
+        texts: the texts that stand on this side, (groups,).
+        records: record numbers by group, then by number, (records,).
+        group: the group of each of `records`, and `place`, which one of the group it is.
+        starts, sizes: where each group begins in `records`, and how many it has, (groups,).
+    """
+
+    texts: Ints
+    records: Ints
+    group: Ints
+    place: Ints
+    starts: Ints
+    sizes: Ints
+
+    @classmethod
+    def of(cls, records: Ints, text_of: Ints) -> _Side:
+        ordered = records[np.lexsort((records, text_of[records]))]
+        texts, starts, group, sizes = np.unique(
+            text_of[ordered], return_index=True, return_inverse=True, return_counts=True
+        )
+        return cls(texts, ordered, group, np.arange(len(ordered)) - starts[group], starts, sizes)
+
+
 class Blocking:
     """The n-grams of records, and the candidate pairs that they give."""
 
     def __init__(self, records: Records, candidates: int = CANDIDATES, work: int = WORK) -> None:
         self.records = records
         self._candidates = candidates
-        self._first = np.nonzero(records.sides == 0)[0]
-        self._second = np.nonzero(records.sides == 1)[0] if records.is_link else self._first
-        self._counts, self._names = _gram_counts(records.texts)
-        frequency = np.bincount(self._counts.indices, minlength=self._counts.shape[1]).astype(np.int64)
-        self._frequency = frequency
-        own = self._counts[self._first]
-        other = self._counts[self._second]
-        cost = np.bincount(own.indices, minlength=len(frequency)).astype(np.int64) * np.bincount(
-            other.indices, minlength=len(frequency)
-        )
+        self._copies = max(1, candidates // 2)
+        self._texts, text_of = _distinct(records.texts)
+        self._counts, self._names = _gram_counts(self._texts)
+        holders = np.bincount(text_of, minlength=len(self._texts))
+        grams = self._counts.shape[1]
+        self._frequency = _tally(self._counts, holders)
+        held = np.diff(self._counts.indptr)[text_of] > 0
+        first = _Side.of(np.nonzero((records.sides == 0) & held)[0], text_of)
+        second = _Side.of(np.nonzero((records.sides == 1) & held)[0], text_of) if records.is_link else first
+        self._sides = first, second
+        cost = np.ones(grams, np.int64)
+        for side in self._sides:
+            cost *= np.bincount(self._counts[side.texts].indices, minlength=grams)
         self._kept = _affordable(cost, work // 2)
         self._products = int(cost[self._kept].sum()) * 2
-        self.vectors = _weighed(self._counts, frequency, len(records))
+        self._weights = _weighed(self._counts, self._frequency, len(records))
+        self.vectors = self._weights[text_of]
 
     def plan(self, candidate_pairs: int | None = None) -> BlockingPlan:
         """The plan; `candidate_pairs` is what blocking has found, where it has run."""
-        first, second = len(self._first), len(self._second)
+        first = int((self.records.sides == 0).sum())
+        second = len(self.records) - first
         possible = first * second if self.records.is_link else first * (first - 1) // 2
-        most = min(possible, self._candidates * (first + second if self.records.is_link else first))
+        most = min(possible, self._candidates * len(self.records))
         pairs = most if candidate_pairs is None else candidate_pairs
         seconds = self._products / _PRODUCTS_PER_SECOND + pairs / _PAIRS_PER_SECOND
         dropped = int((~self._kept).sum())
@@ -99,37 +133,63 @@ class Blocking:
 
     def pairs(self) -> tuple[Ints, Ints]:
         """Candidate pairs as record numbers, int64 (pairs,) each, in order; left is lesser, or of the first side."""
-        if not len(self._first) or not len(self._second):
+        first, second = self._sides
+        if not len(first.records) or not len(second.records):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        vectors = self.vectors[:, self._kept]
-        found = [self._best(vectors, self._first, self._second)]
+        weights = self._weights[:, self._kept]
+        found = list(self._best(weights, first, second))
         if self.records.is_link:
-            right, left = self._best(vectors, self._second, self._first)
-            found.append((left, right))
-        left = np.concatenate([one for one, _ in found])
-        right = np.concatenate([one for _, one in found])
+            found += [(left, right) for right, left in self._best(weights, second, first)]
+        else:
+            found += self._equal(first)
+        left, right = (np.concatenate(side) for side in zip(*found, strict=True))
         if not self.records.is_link:
             left, right = np.minimum(left, right), np.maximum(left, right)
         keys = np.unique(left * len(self.records) + right)
         return keys // len(self.records), keys % len(self.records)
 
-    def _best(self, vectors: sparse.csr_matrix, asked: Ints, others: Ints) -> tuple[Ints, Ints]:
-        """For each asked record its most similar others, never itself."""
+    def _equal(self, side: _Side) -> Iterator[tuple[Ints, Ints]]:
+        """Each record with the next few of the same text, so that all of them are connected."""
+        for step in range(1, self._copies + 1):
+            same = side.group[:-step] == side.group[step:]
+            yield side.records[:-step][same], side.records[step:][same]
+
+    def _best(self, weights: sparse.csr_matrix, asked: _Side, others: _Side) -> Iterator[tuple[Ints, Ints]]:
+        """For each record its most similar ones of other texts, or of the other side, most similar texts first."""
         from sparse_dot_topn import sp_matmul_topn  # a compiled library that only blocking needs
 
-        top = self._candidates + (0 if self.records.is_link else 1)
-        transposed = vectors[others].T.tocsr()
-        left, right = [], []
-        for start in range(0, len(asked), _CHUNK):
-            some = asked[start : start + _CHUNK]
-            product = sp_matmul_topn(vectors[some], transposed, top_n=top, threshold=1e-6, sort=True).tocsr()
-            rows = np.repeat(some, np.diff(product.indptr))
-            columns = others[product.indices]
-            rows, columns = rows[rows != columns], columns[rows != columns]
-            best = _rank_in_run(rows) < self._candidates
-            left.append(rows[best])
-            right.append(columns[best])
-        return np.concatenate(left).astype(np.int64), np.concatenate(right).astype(np.int64)
+        is_link = self.records.is_link
+        limits = self._candidates - (0 if is_link else np.minimum(asked.sizes - 1, self._copies))
+        limits = np.broadcast_to(limits, asked.sizes.shape)
+        transposed = weights[others.texts].T.tocsr()
+        for start in range(0, len(asked.texts), _CHUNK):
+            some = asked.texts[start : start + _CHUNK]
+            top = self._candidates + (0 if is_link else 1)
+            product = sp_matmul_topn(weights[some], transposed, top_n=top, threshold=1e-6, sort=True).tocsr()
+            group = np.repeat(np.arange(start, start + len(some)), np.diff(product.indptr))
+            like = product.indices.astype(np.int64)
+            is_other = np.ones(len(like), bool) if is_link else group != like
+            yield self._of_groups(asked, others, group[is_other], like[is_other], limits)
+
+    def _of_groups(self, asked: _Side, others: _Side, group: Ints, like: Ints, limits: Ints) -> tuple[Ints, Ints]:
+        """Pairs of the records of each `group` with records of the group that it is `like`, up to the limit of each.
+
+        Of a group that has many records the first takes the first few, the next the few that begin with the second.
+        """
+        offered = np.minimum(others.sizes[like], self._copies)
+        before = _within(group, offered)
+        taken = np.clip(limits[group] - before, 0, offered)
+        slot_group, slot_like = np.repeat(group, taken), np.repeat(like, taken)
+        slot_place = np.arange(len(slot_group)) - np.repeat(np.cumsum(taken) - taken, taken)
+        slots = np.bincount(slot_group, minlength=len(asked.texts))
+        slot_starts = np.cumsum(slots) - slots
+        times = slots[asked.group]
+        left, place = np.repeat(asked.records, times), np.repeat(asked.place, times)
+        number = np.arange(len(left)) - np.repeat(np.cumsum(times) - times, times)
+        slot = np.repeat(slot_starts[asked.group], times) + number
+        chosen = slot_like[slot]
+        right = others.records[others.starts[chosen] + (place + slot_place[slot]) % others.sizes[chosen]]
+        return left, right
 
     def _largest(self) -> tuple[Block, ...]:
         order = np.lexsort((np.arange(len(self._frequency)), -self._frequency))[:_LARGEST_BLOCKS]
@@ -137,26 +197,38 @@ class Blocking:
         for gram in order.tolist():
             holders = self._counts.indices == gram
             rows = np.searchsorted(self._counts.indptr, np.nonzero(holders)[0][:_SAMPLES], side="right") - 1
-            sample = tuple(self.records.texts[row][:80] for row in rows.tolist())
+            sample = tuple(self._texts[row][:80] for row in rows.tolist())
             blocks.append(Block(str(self._names[gram]), int(self._frequency[gram]), sample))
         return tuple(blocks)
 
 
-def _rank_in_run(rows: Ints) -> Ints:
-    """The place of each entry among the consecutive equal ones."""
-    place = np.arange(len(rows))
-    begins = np.r_[True, rows[1:] != rows[:-1]][: len(rows)]
-    return np.asarray(place - np.maximum.accumulate(np.where(begins, place, 0)))
+def _distinct(texts: Sequence[str]) -> tuple[list[str], Ints]:
+    """What is read of texts, each once and in order, and which of them each text is."""
+    read = [text[:_READ_CHARACTERS].encode("utf-8", "replace").decode() for text in texts]
+    number = {text: place for place, text in enumerate(sorted(set(read)))}
+    return list(number), np.fromiter((number[text] for text in read), dtype=np.int64, count=len(read))
+
+
+def _tally(counts: sparse.csr_matrix, holders: Ints) -> Ints:
+    """How many records hold each n-gram."""
+    rows = np.repeat(holders, np.diff(counts.indptr))
+    return np.bincount(counts.indices, weights=rows, minlength=counts.shape[1]).astype(np.int64)
+
+
+def _within(group: Ints, amounts: Ints) -> Ints:
+    """For each place the sum of the amounts before it in its group; those of one group stand together."""
+    before = np.cumsum(amounts) - amounts
+    begins = np.r_[True, group[1:] != group[:-1]] if len(group) else np.zeros(0, bool)
+    return np.asarray(before - before[begins][np.cumsum(begins) - 1], dtype=np.int64)
 
 
 def _gram_counts(texts: Sequence[str]) -> tuple[sparse.csr_matrix, list[str]]:
     """Counts of character n-grams inside words, (texts, n-grams), and the n-grams."""
     from sklearn.feature_extraction.text import CountVectorizer  # a second to import, and only matching needs it
 
-    readable = [text[:_READ_CHARACTERS].encode("utf-8", "replace").decode() for text in texts]
     vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=_GRAMS, dtype=np.float32)
     try:
-        counts = vectorizer.fit_transform(readable).tocsr()
+        counts = vectorizer.fit_transform(texts).tocsr()
     except ValueError:  # no text holds anything
         return sparse.csr_matrix((len(texts), 0), dtype=np.float32), []
     counts.sort_indices()

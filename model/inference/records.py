@@ -20,6 +20,7 @@ _WORD = re.compile(r"[^\W_]+")
 _CODE_PART = re.compile(r"\w+(?:[.\-/]\w+)*")
 _SEPARATOR = re.compile(r"[\W_]+")
 _NUMERIC_SHARE = 0.9
+_EXACT = 2.0**53
 READ_CHARACTERS = 1000
 """Of a value so much is compared."""
 
@@ -34,6 +35,7 @@ class Records:
         values: (records, attributes); None where a value is missing, or the relation lacks the attribute.
         sides: which relation each record is from, int64 (records,).
         places: where each record stands.
+        is_link: whether two relations are linked, be one of them empty; else one is deduplicated.
     """
 
     attributes: tuple[str, ...]
@@ -41,12 +43,14 @@ class Records:
     values: tuple[tuple[Value, ...], ...]
     sides: Ints
     places: tuple[RecordPlace, ...]
+    is_link: bool
 
     @classmethod
     def of(cls, relations: Sequence[Relation]) -> Records:
         """Align the attributes of `relations` by name, without regard to case, blanks and punctuation.
 
-        Where two attributes of one relation differ in no more than that, the second stands alone.
+        Where two attributes of one relation differ in no more than that, the second stands alone. A value of blanks
+        alone is missing.
         """
         keyed = [_keys(relation.attributes) for relation in relations]
         written: dict[str, str] = {}
@@ -59,22 +63,19 @@ class Records:
             places = {key: attribute for attribute, key in enumerate(keys)}
             columns = [places.get(name) for name in names]
             for tuple_id, row in enumerate(relation.tuples):
-                held = tuple(None if attribute is None else row[attribute] or None for attribute in columns)
+                held = tuple(
+                    row[attribute] if attribute is not None and _holds(row[attribute]) else None
+                    for attribute in columns
+                )
                 found.append((side, held, RecordPlace(side, tuple_id)))
         found.sort(key=lambda one: (one[0], [value or "" for value in one[1]], one[2].tuple_id))
         sides = np.array([side for side, _, _ in found], dtype=np.int64)
         shown = tuple(written[name] for name in names)
-        return cls(
-            tuple(names), shown, tuple(held for _, held, _ in found), sides, tuple(place for _, _, place in found)
-        )
+        values, where = tuple(held for _, held, _ in found), tuple(place for _, _, place in found)
+        return cls(tuple(names), shown, values, sides, where, len(relations) > 1)
 
     def __len__(self) -> int:
         return len(self.values)
-
-    @property
-    def is_link(self) -> bool:
-        """Whether two relations are linked; else one is deduplicated."""
-        return bool(len(self)) and int(self.sides[-1]) > 0
 
     @cached_property
     def texts(self) -> list[str]:
@@ -90,10 +91,20 @@ class Records:
         """The values by attribute."""
         return [Column([row[attribute] for row in self.values]) for attribute in range(len(self.attributes))]
 
+    @cached_property
+    def contents(self) -> Ints:
+        """A number for what each record holds, the same for records that hold the same, int64 (records,)."""
+        number: dict[tuple[Value, ...], int] = {}
+        return np.array([number.setdefault(row, len(number)) for row in self.values], dtype=np.int64)
+
     def numbers(self, attribute: int) -> Floats | None:
-        """The values of an attribute of numbers, NaN where there is none; None for any other attribute."""
+        """The values of an attribute of numbers, NaN where there is none; None for any other attribute.
+
+        Whole numbers that a float does not hold exactly, such as those of cards and accounts, are no numbers here.
+        """
         column = self.columns[attribute]
         numbers = np.array([number_of(value) for value in column.distinct], dtype=np.float64)
+        numbers[np.abs(numbers) >= _EXACT] = np.nan
         known = int(column.counts[~np.isnan(numbers)].sum())
         if not known or known < _NUMERIC_SHARE * column.present:
             return None
@@ -101,8 +112,8 @@ class Records:
 
 
 def folded(name: str) -> str:
-    """A name without differences of case, blanks and punctuation."""
-    return _SEPARATOR.sub(" ", name.casefold()).strip()
+    """A name without differences of case, blanks and punctuation; one that has nothing else keeps its punctuation."""
+    return _SEPARATOR.sub(" ", name.casefold()).strip() or name.strip()
 
 
 def _keys(names: Sequence[str]) -> list[str]:
@@ -128,6 +139,10 @@ def codes(text: str) -> set[str]:
 def squash(text: str) -> str:
     """A folded text without blanks and punctuation."""
     return _SEPARATOR.sub("", text)
+
+
+def _holds(value: Value) -> bool:
+    return value is not None and bool(value) and not value.isspace()
 
 
 def _has_digit(text: str) -> bool:

@@ -5,6 +5,9 @@ second best of those shows how like strangers are (`model.inference.rivals`). In
 of records, so a record's next best pair is no stranger, and what attributes agree on is weighed instead
 (`model.inference.agreement`); so it is where two tables are too small to teach anything. Either way every pair carries
 what each attribute said of it.
+
+Of one table, records that hold the same become one entity: a thousand rows of one name, even where the table has no
+other column, for nothing tells them apart. They are compared with a few of each other, not all with all.
 """
 
 from __future__ import annotations
@@ -13,8 +16,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
@@ -22,7 +27,7 @@ from model.errors import CheckpointError, InputError, OptionError
 from model.inference.agreement import Agreement, agreement
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.blocking import Blocking, BlockingPlan
-from model.inference.clustering import Cardinality, ClusteringOptions, Clusters, DoubtfulPair, cluster_pairs
+from model.inference.clustering import Cardinality, Cluster, ClusteringOptions, Clusters, DoubtfulPair, cluster_pairs
 from model.inference.columns import Floats, Ints
 from model.inference.consolidation import ConsolidationOptions, Consolidator, Preference, PreferenceExample
 from model.inference.matching import stand
@@ -38,6 +43,12 @@ CALIBRATOR = "match_link"
 
 MAX_EXAMPLES = 1000
 
+Step = Callable[[], None]
+"""A piece of a stage, after which other tasks get their turns."""
+
+_PAIRS_PER_STEP = 20_000
+_ENTITIES_PER_STEP = 1_000
+
 
 class Method(StrEnum):
     """What decided: the standing among rivals, or the agreement of attributes."""
@@ -48,7 +59,10 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamedPreference:
-    """A rule for the golden record's value of an attribute; rules are those of `Preference`."""
+    """A rule for the golden record's value of an attribute.
+
+    Rules are those of `Preference`, but `newest:updated` names the attribute of the dates.
+    """
 
     attribute: str
     rule: str
@@ -183,7 +197,7 @@ def resolve(
     options: ResolutionOptions | None = None,
     progress: Progress | None = None,
 ) -> ModelTask[ResolutionResult]:
-    """Resolve one relation, or link two. Other tasks get their turns between the stages.
+    """Resolve one relation, or link two. Other tasks get their turns between the stages, and within the long ones.
 
     Raises:
         InputError: neither one relation nor two.
@@ -191,10 +205,13 @@ def resolve(
         CheckpointError: the checkpoint has no calibrator of pairs.
     """
     began = time.monotonic()
-    work = _Resolution(relations, options or ResolutionOptions(), checkpoint)
-    stages = list(work.stages())
-    for number, (name, step) in enumerate(stages):
-        yield [StepCall(step)]
+    made: list[_Resolution] = []
+    yield [StepCall(lambda: made.append(_Resolution(relations, options or ResolutionOptions(), checkpoint)))]
+    work = made[0]
+    stages = work.stages()
+    for number, (name, steps) in enumerate(stages.items()):
+        for step in steps():
+            yield [StepCall(step)]
         if progress is not None:
             progress(name, number + 1, len(stages))
     return work.result(round(time.monotonic() - began, 3))
@@ -206,9 +223,11 @@ def judge_pairs(
     options: ResolutionOptions | None = None,
 ) -> tuple[list[JudgedPair], BlockingPlan]:
     """All candidate pairs with their probabilities, whatever these are; nothing is clustered."""
-    work = _Resolution(relations, options or ResolutionOptions(review_band=(0.0, 1.0)), checkpoint)
-    for _, step in list(work.stages())[:3]:
-        step()
+    work = _Resolution(relations, options or ResolutionOptions(), checkpoint)
+    stages = work.stages()
+    for name in ("block", "compare", "judge"):
+        for step in stages[name]():
+            step()
     return [work.judged(pair) for pair in range(len(work.left))], work.blocking.plan(len(work.left))
 
 
@@ -217,7 +236,7 @@ class _Resolution:
 
     left: Ints
     right: Ints
-    compared: PairFeatures
+    similarities: npt.NDArray[np.float32]
     agreed: Agreement
     probabilities: Floats
     clusters: Clusters
@@ -230,11 +249,13 @@ class _Resolution:
         self.options = options
         self.records = Records.of(relations)
         self._checkpoint = checkpoint
-        self._relations = relations
         self._number = {place: number for number, place in enumerate(self.records.places)}
         self._method = Method.AGREEMENT
+        self._parts: list[PairFeatures] = []
+        self._entities: list[Entity] = []
+        self._judged: list[JudgedPair] = []
         self._told = self._examples()
-        usual = LINK_CANDIDATES if len(relations) == 2 else TABLE_CANDIDATES
+        usual = LINK_CANDIDATES if self.records.is_link else TABLE_CANDIDATES
         candidates = options.candidates if options.candidates is not None else usual
         if not 1 <= candidates <= 100:
             raise OptionError(f"candidates {candidates} is not between 1 and 100", field="candidates")
@@ -242,39 +263,74 @@ class _Resolution:
             options.threshold,
             options.review_band,
             options.max_cluster_size,
-            self.records.sides if len(relations) == 2 else None,
+            self.records.sides if self.records.is_link else None,
             options.cardinality or Cardinality.MANY_TO_MANY,
         )
         self._consolidator = self._make_consolidator() if options.consolidate else None
         self.blocking = Blocking(self.records, candidates)
 
-    def stages(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """The stages in order, with their names."""
-        yield "block", self._block
-        yield "compare", self._compare
-        yield "judge", self._judge
-        yield "cluster", self._cluster
+    def stages(self) -> dict[str, Callable[[], Iterator[Step]]]:
+        """The stages in order; each gives its steps one by one, once those before have been done."""
+        return {
+            "block": lambda: iter((self._block,)),
+            "compare": self._comparing,
+            "judge": lambda: iter((self._judge,)),
+            "cluster": lambda: iter((self._cluster,)),
+            "consolidate": self._reporting,
+        }
 
     def _block(self) -> None:
         left, right = self.blocking.pairs()
         told = np.array(sorted(self._told), dtype=np.int64).reshape(-1, 2)
-        both = np.unique(np.stack((np.r_[left, told[:, 0]], np.r_[right, told[:, 1]]), axis=1), axis=0)
-        self.left, self.right = both[:, 0], both[:, 1]
+        keys = np.r_[left, told[:, 0]] * len(self.records) + np.r_[right, told[:, 1]]
+        self.left, self.right = np.divmod(np.unique(keys), max(1, len(self.records)))
 
-    def _compare(self) -> None:
+    def _comparing(self) -> Iterator[Step]:
         similarity = Similarity(self.records, self.blocking.vectors)
-        self.compared = similarity.features(self.left, self.right)
-        self.agreed = agreement(self.records, similarity, self.left, self.right, self.compared.similarities)
+        for start in range(0, len(self.left), _PAIRS_PER_STEP):
+            yield partial(self._compare, similarity, slice(start, start + _PAIRS_PER_STEP))
+        yield partial(self._agree, similarity)
+
+    def _compare(self, similarity: Similarity, chosen: slice) -> None:
+        """The features of some pairs, which only rivals need, or how alike their attributes are."""
+        left, right = self.left[chosen], self.right[chosen]
+        if self.records.is_link:
+            self._parts.append(similarity.features(left, right))
+        else:
+            alone = similarity.of_attributes(left, right)
+            self._parts.append(PairFeatures((), np.zeros((len(left), 0), np.float32), alone))
+
+    def _agree(self, similarity: Similarity) -> None:
+        none = np.zeros((0, len(self.records.attributes)), np.float32)
+        self.similarities = np.concatenate([none, *(part.similarities for part in self._parts)])
+        told = self._answers()
+        self.agreed = agreement(self.records, similarity, self.left, self.right, self.similarities, told)
 
     def _judge(self) -> None:
-        told = np.array([self._told.get(pair, 0) for pair in zip(self.left.tolist(), self.right.tolist(), strict=True)])
-        standings = stand(self.compared, self.left, self.right, told) if len(self._relations) == 2 else None
+        told = self._answers()
+        standings = (
+            stand(self._compared(), self.left, self.right, told) if self._parts and self.records.is_link else None
+        )
         if standings is None:
             self.probabilities = self.agreed.probabilities
         else:
             self._method = Method.RIVALS
             self.probabilities = standings.probabilities(self._calibrator())
         self.probabilities = np.where(told == 0, self.probabilities, (told > 0).astype(np.float64))
+        self._parts.clear()
+
+    def _compared(self) -> PairFeatures:
+        values = np.concatenate([part.values for part in self._parts])
+        return PairFeatures(self._parts[0].names, values, self.similarities)
+
+    def _answers(self) -> Ints:
+        """1 for pairs that are known to match, -1 for pairs that do not, 0 for all others, (pairs,)."""
+        answers = np.zeros(len(self.left), np.int64)
+        if self._told:
+            keys = self.left * len(self.records) + self.right
+            told = np.array([left * len(self.records) + right for left, right in self._told], dtype=np.int64)
+            answers[np.searchsorted(keys, told)] = list(self._told.values())
+        return answers
 
     def _calibrator(self) -> Calibrator:
         if self._checkpoint is None or self._checkpoint.calibration is None:
@@ -282,27 +338,38 @@ class _Resolution:
         return self._checkpoint.calibration[CALIBRATOR]
 
     def _cluster(self) -> None:
-        keys = ["\x1f".join(value or "" for value in row) for row in self.records.values]
+        held = [attribute for attribute, column in enumerate(self.records.columns) if column.present]
+        keys = ["\x1f".join(row[attribute] or "" for attribute in held) for row in self.records.values]
         self.clusters = cluster_pairs(
             len(self.records), self.left, self.right, self.probabilities, keys, self._clustering
         )
 
+    def _reporting(self) -> Iterator[Step]:
+        """Entities with their golden records, and the pairs that a person may look at."""
+        clusters = self.clusters.clusters
+        for start in range(0, len(clusters), _ENTITIES_PER_STEP):
+            yield partial(self._report_entities, clusters[start : start + _ENTITIES_PER_STEP])
+        shown = np.nonzero(self.probabilities >= min(self.options.review_band[0], self.options.threshold))[0]
+        shown = shown[np.lexsort((shown, -self.probabilities[shown]))]
+        for start in range(0, len(shown), _PAIRS_PER_STEP):
+            yield partial(self._report_pairs, shown[start : start + _PAIRS_PER_STEP])
+
+    def _report_entities(self, clusters: Sequence[Cluster]) -> None:
+        for one in clusters:
+            golden = self._golden(one.members)
+            self._entities.append(Entity(one.id, self._places(one.members), one.confidence, one.is_capped, golden))
+
+    def _report_pairs(self, pairs: Ints) -> None:
+        self._judged += [self.judged(pair) for pair in pairs.tolist()]
+
     def result(self, seconds: float) -> ResolutionResult:
         """Everything in the numbers of the relations that came."""
-        low = self.options.review_band[0]
-        shown = np.nonzero(self.probabilities >= min(low, self.options.threshold))[0]
-        shown = shown[np.lexsort((shown, -self.probabilities[shown]))]
-        answered = {pair for pair in self._told}
-        entities = [
-            Entity(one.id, places, one.confidence, one.is_capped, self._golden(one.members))
-            for one in self.clusters.clusters
-            for places in [tuple(sorted(self.records.places[member] for member in one.members))]
-        ]
+        questions = self.clusters.questions(self.options.max_questions, set(self._told))
         return ResolutionResult(
-            tuple(sorted(entities, key=lambda entity: entity.members)),
-            tuple(self.judged(int(pair)) for pair in shown),
+            tuple(sorted(self._entities, key=lambda entity: entity.members)),
+            tuple(self._judged),
             tuple(self._doubt(one) for one in self.clusters.conflicts),
-            tuple(self._doubt(one) for one in self.clusters.questions(self.options.max_questions, answered)),
+            tuple(self._doubt(one) for one in questions),
             self.blocking.plan(len(self.left)),
             self._method,
             Usage(tuples=len(self.records), seconds=seconds),
@@ -314,7 +381,7 @@ class _Resolution:
         said = [
             AttributeAgreement(name, None if np.isnan(similarity) else round(float(similarity), 4), round(weight, 4))
             for name, similarity, weight in zip(
-                self.records.names, self.compared.similarities[pair], self.agreed.weights[pair].tolist(), strict=True
+                self.records.names, self.similarities[pair], self.agreed.weights[pair].tolist(), strict=True
             )
         ]
         said.sort(key=lambda one: (-abs(one.weight), one.attribute))
@@ -354,39 +421,47 @@ class _Resolution:
 
     def _make_consolidator(self) -> Consolidator:
         options = ConsolidationOptions(
-            tuple(Preference(self._attribute(one.attribute), one.rule) for one in self.options.preferences),
             tuple(
-                PreferenceExample(self._attribute(one.attribute), one.preferred, one.other)
+                Preference(self._attribute(one.attribute, "preferences"), self._rule(one.rule))
+                for one in self.options.preferences
+            ),
+            tuple(
+                PreferenceExample(self._attribute(one.attribute, "preference_examples"), one.preferred, one.other)
                 for one in self.options.preference_examples
             ),
         )
         return Consolidator(self.records.names, self.records.values, self.records.sides.tolist(), options)
 
-    def _attribute(self, name: str) -> int:
+    def _rule(self, rule: str) -> str:
+        """A rule of `Preference`, with the name of an attribute turned into its number."""
+        kind, _, name = rule.partition(":")
+        return f"newest:{self._attribute(name, 'preferences')}" if kind == "newest" and name else rule
+
+    def _attribute(self, name: str, option: str) -> int:
         try:
             return self.records.attributes.index(folded(name))
         except ValueError as error:
-            raise OptionError(f"no table has a column {name!r}", field="preferences") from error
+            raise OptionError(f"no table has a column {name[:80]!r}", field=option) from error
 
     def _examples(self) -> dict[tuple[int, int], int]:
         """Known answers by record numbers: 1 for a match, -1 for none."""
         told: dict[tuple[int, int], int] = {}
         if len(self.options.examples) > MAX_EXAMPLES:
             raise OptionError(f"more than {MAX_EXAMPLES} examples", field="examples")
-        for example in self.options.examples:
-            numbers = sorted(self._record(place) for place in (example.left, example.right))
-            if numbers[0] == numbers[1]:
-                raise OptionError("an example compares a record with itself", field="examples")
-            if len(self._relations) == 2 and example.left.relation == example.right.relation:
-                raise OptionError("an example compares two records of one table", field="examples")
+        for number, example in enumerate(self.options.examples):
+            left, right = sorted(self._record(place, number) for place in (example.left, example.right))
+            if left == right:
+                raise OptionError(f"example {number} compares a record with itself", field="examples")
+            if self.records.is_link and example.left.relation == example.right.relation:
+                raise OptionError(f"example {number} compares two records of one table", field="examples")
             answer = 1 if example.is_match else -1
-            if told.setdefault((numbers[0], numbers[1]), answer) != answer:
-                raise OptionError("two examples answer one pair differently", field="examples")
+            if told.setdefault((left, right), answer) != answer:
+                raise OptionError(f"example {number} answers a pair differently than one before", field="examples")
         return told
 
-    def _record(self, place: RecordPlace) -> int:
+    def _record(self, place: RecordPlace, example: int) -> int:
         number = self._number.get(place)
         if number is None:
-            message = f"table {place.relation} has no row {place.tuple_id}"
+            message = f"example {example}: table {place.relation} has no row {place.tuple_id}"
             raise OptionError(message, tuple_id=place.tuple_id, field="examples")
         return number

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from model.inference.columns import Floats, Ints
 
 FEWEST_SEEDS = 20
-"""With fewer clear pairs the tables teach nothing."""
+"""With fewer clear pairs, or fewer rivals of them, the tables teach nothing."""
 
 _ROUNDS = 2
 _CLEAR_SHARES = (0.5, 0.7)
@@ -30,6 +30,9 @@ _TOLD_WEIGHT = 10.0
 _DEVIATIONS = 5.0
 _TESTED_AT = 0.2
 _LEAST_SHARE = 1e-4
+_LEAST_SPREAD = 1e-6
+_FEWEST_STRANGERS = 10
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Standing:
     """How each pair stands among all pairs of its left and of its right record, by one score; arrays (pairs,).
 
     Attributes:
-        rank_left, rank_right: 0 where no other pair of the record has a greater score, int64.
+        rank_left, rank_right: how many other pairs of the record have a greater score, int64.
         lead_left, lead_right: the score less the greatest of the record's other pairs; less the least of all scores
             where there is no other.
     """
@@ -60,7 +63,7 @@ class Standing:
 
 
 def standing(left: Ints, right: Ints, scores: Floats) -> Standing:
-    """Rank pairs by `scores` among those of the same left and of the same right record; the earlier pair wins a tie."""
+    """Rank pairs by `scores` among those of the same left and of the same right record; equal scores share a rank."""
     sides = [_among(owner, scores) for owner in (left, right)]
     return Standing(scores, sides[0][0], sides[1][0], sides[0][1], sides[1][1])
 
@@ -78,8 +81,9 @@ def _among(owner: Ints, scores: Floats) -> tuple[Ints, Floats]:
     second = np.minimum(first + 1, count - 1)
     has_second = (first + 1 < count) & (owners[second] == owners)
     runner_up = np.where(has_second, ordered[second], scores.min())
+    rises = begins | np.r_[True, ordered[1:] != ordered[:-1]]
     rank, lead = np.empty(count, np.int64), np.empty(count)
-    rank[order] = place - first
+    rank[order] = np.maximum.accumulate(np.where(rises, place, 0)) - first
     lead[order] = ordered - np.where(place == first, runner_up, ordered[first])
     return rank, lead
 
@@ -88,6 +92,10 @@ def taught_by_rivals(
     features: npt.NDArray[np.float32], left: Ints, right: Ints, first: Floats, second: Floats, told: Ints | None = None
 ) -> Floats | None:
     """Logits of a match that the candidate pairs of two tables teach, (pairs,); None where too few pairs are clear.
+
+    Records of equal features are interchangeable: pairs of equal scores share their rank. What is the same in all pairs
+    teaches nothing.
+
 
     Args:
         features: of each pair, (pairs, features), NaN where something is missing.
@@ -106,6 +114,8 @@ def taught_by_rivals(
         if matches.sum() < FEWEST_SEEDS:
             break
         others = (_rivals(left, right, matches) | (known < 0)) & (known <= 0)
+        if others.sum() < FEWEST_SEEDS:
+            break
         logits = _fitted(standard, matches, others, np.where(known == 0, 1.0, _TOLD_WEIGHT))
         ranked = standing(left, right, logits)
         seeds = ranked.is_mutual
@@ -119,26 +129,39 @@ def _rivals(left: Ints, right: Ints, matches: npt.NDArray[np.bool_]) -> npt.NDAr
     return np.asarray((matched[left] | matched[right]) & ~matches)
 
 
-def _fitted(standard: Floats, matches: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], weights: Floats) -> Floats:
+def _fitted(
+    standard: npt.NDArray[np.float32], matches: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], weights: Floats
+) -> Floats:
     """Logits of a regression that tells `matches` from `others`, for all pairs."""
     from sklearn.linear_model import LogisticRegression  # a second to import, and only matching needs it
 
     learned = np.nonzero(matches | others)[0]
     if len(learned) > _LEARNED_PAIRS:
-        learned = learned[np.linspace(0, len(learned) - 1, _LEARNED_PAIRS).astype(np.int64)]
+        is_told = weights[learned] > 1
+        drawn = learned[~is_told]
+        spread = np.linspace(0, len(drawn) - 1, min(_LEARNED_PAIRS, len(drawn))).astype(np.int64)
+        learned = np.sort(np.concatenate((learned[is_told], drawn[spread])))
     model = LogisticRegression(C=_STRENGTH, max_iter=300)
-    model.fit(standard[learned], matches[learned], sample_weight=weights[learned])
+    model.fit(standard[learned].astype(np.float64), matches[learned], sample_weight=weights[learned])
     # Summed row by row, so that a pair's figure does not depend on the others' in its last bits.
-    return np.asarray(np.round((standard * model.coef_[0]).sum(axis=1) + model.intercept_[0], 6))
+    parts = [
+        (standard[start : start + _CHUNK] * model.coef_[0]).sum(axis=1) for start in range(0, len(standard), _CHUNK)
+    ]
+    return np.asarray(np.round(np.concatenate(parts) + model.intercept_[0], 6))
 
 
-def _standardized(features: npt.NDArray[np.float32]) -> Floats:
-    """Features without their mean and spread; what is missing counts as the mean."""
-    values = features.astype(np.float64)
-    known = ~np.isnan(values)
-    mean = np.where(known, values, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    centered = np.where(known, values - mean, 0)
-    return np.asarray(np.clip(centered / (centered.std(axis=0) + 1e-6), -_DEVIATIONS, _DEVIATIONS))
+def _standardized(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Features that differ, without their mean and spread; what is missing counts as the mean."""
+    columns = []
+    for column in features.T:
+        values = column.astype(np.float64)
+        known = ~np.isnan(values)
+        mean = np.where(known, values, 0).sum() / max(1, known.sum())
+        centered = np.where(known, values - mean, 0)
+        spread = centered.std()
+        if spread > _LEAST_SPREAD:
+            columns.append(np.clip(centered / spread, -_DEVIATIONS, _DEVIATIONS).astype(np.float32))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(features), 1), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +191,7 @@ def strangers(owner: Ints, ranked: Standing, rank: Ints) -> Strangers:
     clear = mutual & (ranked.lead >= np.quantile(ranked.lead[mutual], 1 - _CLEAR_SHARES[1]))
     seconds = np.sort(scores[(rank == 1) & np.isin(owner, owner[clear])])
     best = scores[rank == 0]
-    if not len(seconds):
+    if len(seconds) < _FEWEST_STRANGERS:  # too few to tell
         return Strangers(0.5, np.full(len(scores), 0.5))
     as_high = (len(seconds) - np.searchsorted(seconds, best) + 0.5) / (len(seconds) + 1)
     unmatched = float(min(1.0, (as_high > _TESTED_AT).mean() / (1 - _TESTED_AT)))

@@ -51,6 +51,7 @@ _READ_CHARACTERS = 200
 _CHUNK = 20_000
 _LEAST_CODE_WITHIN = 4
 _APART = 0.5
+_NEAREST = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +90,36 @@ class Similarity:
         values, similarities = (np.concatenate(both) for both in zip(*parts, strict=True))
         return PairFeatures(self._names, values, similarities)
 
+    def of_attributes(self, left: Ints, right: Ints) -> npt.NDArray[np.float32]:
+        """`similarities` of the pairs alone, which is less work, (pairs, attributes)."""
+        found = np.full((len(left), len(self.records.attributes)), np.nan, np.float32)
+        for attribute, compared in self._attributes.items():
+            for start in range(0, len(left), _CHUNK):
+                chosen = slice(start, start + _CHUNK)
+                found[chosen, attribute] = compared.similarity(left[chosen], right[chosen])
+        return found
+
     @cached_property
     def _names(self) -> tuple[str, ...]:
-        own = [f"{one.name}: {kind}" for one in self._attributes for kind in one.kinds]
+        own = [f"{one.name}: {kind}" for one in self._attributes.values() for kind in one.kinds]
         return (*GENERAL, *own)
 
     @cached_property
-    def _attributes(self) -> list[_Text | _Number]:
-        compared: list[_Text | _Number] = []
+    def _attributes(self) -> dict[int, _Text | _Number]:
+        """The attributes that have values."""
+        compared: dict[int, _Text | _Number] = {}
         for attribute, name in enumerate(self.records.attributes):
-            numbers = self.records.numbers(attribute)
-            texts = self.records.attribute_texts(attribute)
-            compared.append(_Text(name, texts) if numbers is None else _Number(name, numbers))
+            if self.records.columns[attribute].present:
+                numbers = self.records.numbers(attribute)
+                texts = self.records.attribute_texts(attribute)
+                compared[attribute] = _Text(name, texts) if numbers is None else _Number(name, numbers)
         return compared
 
     def _part(self, left: Ints, right: Ints) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        own = [one.features(left, right) for one in self._attributes]
-        similarities = np.stack([one[:, 0] for one in own], axis=1) if own else np.zeros((len(left), 0))
+        own = [one.features(left, right) for one in self._attributes.values()]
+        similarities = np.full((len(left), len(self.records.attributes)), np.nan)
+        for attribute, one in zip(self._attributes, own, strict=True):
+            similarities[:, attribute] = one[:, 0]
         shared, *shares = self._words.overlap(left, right)
         numbers = self._numbers.counts(left, right)
         general = [
@@ -195,25 +209,33 @@ class _Text:
         self.name = name
         self._texts = np.array([text[:_READ_CHARACTERS] for text in texts], dtype=object)
         self._present = np.array([bool(text) for text in texts])
-        self._words = _Terms([words(text) for text in texts])
+        self._whole = texts
+
+    @cached_property
+    def _words(self) -> _Terms:
+        return _Terms([words(text) for text in self._whole])
+
+    def similarity(self, left: Ints, right: Ints) -> Floats:
+        """The greater of both ratios of equal characters, words as they are and in order, 0…1, (pairs,)."""
+        ours, theirs = self._texts[left], self._texts[right]
+        ratios = [
+            process.cpdist(ours, theirs, scorer=one, dtype=np.float32) for one in (fuzz.token_sort_ratio, fuzz.ratio)
+        ]
+        return np.where(self._present[left] & self._present[right], np.maximum(*ratios) / 100, np.nan)
 
     def features(self, left: Ints, right: Ints) -> Floats:
         """(pairs, len(OF_TEXT)); NaN but for `missing` where one side is missing."""
-        ours, theirs = self._texts[left], self._texts[right]
-        sorted_ratio, ratio, start = (
-            process.cpdist(ours, theirs, scorer=scorer, dtype=np.float32)
-            for scorer in (fuzz.token_sort_ratio, fuzz.ratio, JaroWinkler.similarity)
-        )
+        similarity = self.similarity(left, right)
+        start = process.cpdist(self._texts[left], self._texts[right], scorer=JaroWinkler.similarity, dtype=np.float32)
         overlap = self._words.overlap(left, right)
-        both = self._present[left] & self._present[right]
-        similarity = np.maximum(sorted_ratio, ratio) / 100
         found = np.stack([similarity, start, overlap[1], overlap[2], overlap[4], overlap[5]], axis=1)
-        found[~both] = np.nan
-        return np.concatenate((found, ~both[:, None]), axis=1)
+        missing = np.isnan(similarity)
+        found[missing] = np.nan
+        return np.concatenate((found, missing[:, None]), axis=1)
 
 
 class _Number:
-    """An attribute of numbers."""
+    """An attribute of numbers; numbers that differ are never as alike as equal ones, be it by a millionth."""
 
     kinds = OF_NUMBER
 
@@ -221,11 +243,16 @@ class _Number:
         self.name = name
         self._numbers = numbers
 
-    def features(self, left: Ints, right: Ints) -> Floats:
-        """(pairs, len(OF_NUMBER)): 1 less the relative difference, and whether one is missing."""
+    def similarity(self, left: Ints, right: Ints) -> Floats:
+        """1 less the relative difference, (pairs,)."""
         ours, theirs = self._numbers[left], self._numbers[right]
         scale = np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), 1e-9)
         near = 1 - np.minimum(1, np.abs(ours - theirs) / scale)
+        return np.where(ours == theirs, 1.0, np.minimum(near, _NEAREST))
+
+    def features(self, left: Ints, right: Ints) -> Floats:
+        """(pairs, len(OF_NUMBER)): the similarity, and whether one is missing."""
+        near = self.similarity(left, right)
         return np.stack((near, np.isnan(near)), axis=1)
 
 

@@ -62,11 +62,9 @@ def test_weights_have_the_signs_that_they_should(people: list[list[str | None]])
 
 def test_agreement_on_a_rare_value_says_more() -> None:
     rng = random.Random(2)
-    rows: list[list[str | None]] = [
-        [f"{'smith' if number % 2 else ''.join(rng.choices('abcdefgh', k=7))}", None, None, None]
-        for number in range(120)
-    ]
-    rows += [rows[0], rows[1]]
+    names = ("smith" if number % 2 else "".join(rng.choices("abcdefgh", k=7)) for number in range(120))
+    rows: list[list[str | None]] = [[name, str(number * 7919), None, None] for number, name in enumerate(names)]
+    rows += [[row[0], str(place), None, None] for place, row in enumerate(rows[:2])]
     records, left, right, found = judged(rows)
     name = records.attributes.index("name")
     weights = {

@@ -127,12 +127,11 @@ def test_one_to_one_gives_every_record_at_most_one_partner(
     assert len(one.entities) >= len(many.entities)
 
 
-def test_ten_thousand_equal_records_with_nothing_else_stay_apart(checkpoint: Checkpoint) -> None:
+def test_thousands_of_equal_records_are_one_entity_and_few_pairs(checkpoint: Checkpoint) -> None:
     relation = Relation.of(["name"], [["john smith"]] * 2000)
     result = run_task(checkpoint, resolve(checkpoint, [relation], ResolutionOptions(consolidate=False)))
     assert result.plan.candidate_pairs <= 20 * 2000
-    assert max(len(entity.members) for entity in result.entities) == 1  # nothing tells that they are one person
-    assert len({entity.id for entity in result.entities}) == 2000
+    assert [len(entity.members) for entity in result.entities] == [2000]  # nothing tells them apart
 
 
 def test_others_get_their_turn_between_the_stages(matcher: Checkpoint, tables: tuple[Relation, Relation]) -> None:
@@ -146,8 +145,8 @@ def test_others_get_their_turn_between_the_stages(matcher: Checkpoint, tables: t
             call.run()
             turns += 1
             calls = task.send([[]])
-    assert turns == 4
-    assert told == ["block 1/4", "compare 2/4", "judge 3/4", "cluster 4/4"]
+    assert turns > 4
+    assert told == ["block 1/5", "compare 2/5", "judge 3/5", "cluster 4/5", "consolidate 5/5"]
 
 
 def test_a_plan_is_made_before_anything_is_compared(tables: tuple[Relation, Relation]) -> None:

@@ -59,9 +59,9 @@ def test_ranks_and_leads_are_those_among_the_pairs_of_a_record() -> None:
     assert standing(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)).is_mutual.shape == (0,)
 
 
-def test_of_equal_scores_the_earlier_pair_is_best() -> None:
+def test_pairs_of_equal_scores_share_their_rank_and_neither_leads() -> None:
     ranked = standing(np.array([0, 0]), np.array([1, 2]), np.array([0.5, 0.5]))
-    assert ranked.rank_left.tolist() == [0, 1] and ranked.lead_left.tolist() == [0.0, 0.0]
+    assert ranked.rank_left.tolist() == [0, 0] and ranked.lead_left.tolist() == [0.0, 0.0]
 
 
 def test_the_tables_put_matches_before_others(
