@@ -60,7 +60,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete"],
+    "tasks": ["clean", "complete", "resolve"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }

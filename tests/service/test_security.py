@@ -145,4 +145,12 @@ async def test_the_openapi_document_says_where_a_key_is_needed(locked: Client) -
     scheme = document["components"]["securitySchemes"]["HTTPBearer"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     asked = {path for path, item in document["paths"].items() for one in item.values() if "security" in one}
-    assert asked == {"/metrics", "/v1/clean", "/v1/complete", "/v1/models", "/v1/models/{name}"}
+    assert asked == {
+        "/metrics",
+        "/v1/clean",
+        "/v1/complete",
+        "/v1/resolve",
+        "/v1/resolve/plan",
+        "/v1/models",
+        "/v1/models/{name}",
+    }
