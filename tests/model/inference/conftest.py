@@ -11,6 +11,7 @@ from model.tuples import Relation, Value
 
 _SYLLABLES = tuple(first + last for first in "bdfgklmnprstvz" for last in ("a", "e", "i", "o", "u", "an", "el", "or"))
 _KINDS = ("camera", "printer", "monitor", "keyboard", "speaker", "router", "scanner", "projector")
+_PRAISE = ("new", "black", "with cable", "best price", "free shipping", "in box", "2 years warranty")
 _CITIES = ("Berlin", "Paris", "Rome", "Madrid", "London", "Oslo", "Vienna", "Bern", "Prague", "Lima")
 
 
@@ -34,21 +35,27 @@ def misspelled(rng: random.Random, text: str) -> str:
 
 @pytest.fixture(scope="session")
 def linked() -> TruePairs:
-    """Two shops of 300 products, 200 of which both sell; the second drops words, misspells and rounds prices."""
+    """Two shops of 300 products, 200 of which both sell.
+
+    Products come in series of four that differ in code and price. The second shop drops, misspells and adds words.
+    """
     rng = random.Random(5)
     brands = [word(rng, 2) for _ in range(25)]
-    products = [
-        (rng.choice(brands), f"{rng.choice(_KINDS)} {word(rng)} {word(rng)}", f"{rng.randint(100, 90000) / 100:.2f}")
-        for _ in range(400)
-    ]
-    left: list[list[Value]] = [[f"{brand} {title}", brand, price] for brand, title, price in products[:300]]
+    products: list[tuple[str, list[str], str]] = []
+    for _ in range(100):
+        brand, series = rng.choice(brands), [rng.choice(_KINDS), word(rng)]
+        for _ in range(4):
+            code = f"{word(rng, 1)[:2]}{rng.randint(100, 9999)}"
+            products.append((brand, [*series, code], f"{rng.randint(100, 90000) / 100:.2f}"))
+    rng.shuffle(products)
+    left: list[list[Value]] = [[" ".join((brand, *title)), brand, price] for brand, title, price in products[:300]]
     right: list[list[Value]] = []
-    for brand, title, price in products[100:]:
-        words = f"{brand} {title}".split()
+    for brand, (kind, name, code), price in products[100:]:
+        words = [misspelled(rng, one) if rng.random() < 0.1 else one for one in (brand, kind, name)]
         if rng.random() < 0.3:
-            del words[rng.randrange(1, len(words))]
-        said = " ".join(misspelled(rng, one) if rng.random() < 0.1 else one for one in words)
-        right.append([said, brand if rng.random() < 0.9 else None, f"{float(price):.0f}"])
+            del words[rng.randrange(3)]
+        words += [code if rng.random() < 0.7 else f"{code[:2]}-{code[2:]}", *rng.sample(_PRAISE, rng.randint(0, 2))]
+        right.append([" ".join(words), brand if rng.random() < 0.9 else None, f"{float(price):.0f}"])
     order = list(range(300))
     rng.shuffle(order)
     pairs = frozenset((100 + one, place) for place, one in enumerate(order) if one < 200)
