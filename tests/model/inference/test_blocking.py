@@ -125,6 +125,7 @@ def test_ten_thousand_records_of_one_name_are_connected_by_few_pairs_for_each() 
     assert np.array_equal(np.unique(right[right - left == 1]), np.arange(1, 10_000))
     assert np.bincount(np.concatenate((left, right))).max() == 20
     assert blocking.plan().dropped_blocks == 0
+    assert blocking.plan().largest_blocks[0].records == 10_000
     assert time.perf_counter() - began < 5
 
 
@@ -180,3 +181,18 @@ def test_huge_cells_cost_no_more_than_their_beginning() -> None:
     huge = ["Anna Weber " + "x" * 10_000_000, "Anna Weber " + "y" * 10_000_000, "Zoltán Kiss"]
     assert blocked([table(*huge)]) == [(0, 1)]
     assert time.perf_counter() - began < 3
+
+
+def test_what_stands_beyond_the_beginning_of_a_record_blocks_nothing() -> None:
+    assert blocked([table("q" * 400 + " Anna Weber", "z" * 400 + " Anna Weber")]) == []
+
+
+def test_the_plan_shows_texts_that_can_be_written() -> None:
+    plan = Blocking(Records.of([table("bro\ud800ken", "bro\ud800ken too")])).plan()
+    assert all(block.key.encode() and "".join(block.sample).encode() for block in plan.largest_blocks)
+
+
+def test_many_copies_of_the_nearest_do_not_crowd_out_the_next() -> None:
+    rows = ["Jonathan Smithers", *["Jonathan Smithers jr"] * 50, "Jonathan Smith", *["Jonathan Smithers sr"] * 50]
+    beside = {right for left, right in blocked([table(*rows)], 10) if left == 0}
+    assert beside & set(range(1, 51)) and beside & set(range(52, 102))

@@ -81,8 +81,7 @@ def test_equal_scores_share_a_rank_whatever_their_order() -> None:
 
 
 def test_permuted_pairs_stand_as_before(observed: Observed) -> None:
-    similar = observed.features.values[:, 0].astype(np.float64)
-    scores = np.asarray(np.round(similar, 1), dtype=np.float64)  # many ties
+    scores: Floats = np.asarray(np.round(observed.features.values[:, 0], 1), dtype=np.float64)  # many ties
     plain = standing(observed.left, observed.right, scores)
     new = np.random.default_rng(0).permutation(len(scores))
     moved = standing(observed.left[new], observed.right[new], scores[new])
@@ -137,9 +136,9 @@ def test_what_is_the_same_everywhere_or_unknown_changes_nothing(observed: Observ
     constants = np.full((len(values), 2), (3.0, np.nan), dtype=np.float32)
     first, second = values[:, 0].astype(np.float64), values[:, 1].astype(np.float64)
     wider = np.concatenate((constants, values), axis=1)
-    again = taught_by_rivals(wider, observed.left, observed.right, first, second)
-    assert plain is not None and again is not None
-    assert np.array_equal(again, plain)
+    taught = taught_by_rivals(wider, observed.left, observed.right, first, second)
+    assert plain is not None and taught is not None
+    assert np.array_equal(taught, plain)
 
 
 def test_permuted_pairs_are_taught_the_same(observed: Observed) -> None:
@@ -212,8 +211,7 @@ def test_fewer_matches_are_estimated_where_there_are_fewer(linked: TruePairs) ->
     blocking = Blocking(records)
     left, right = blocking.pairs()
     values = Similarity(records, blocking.vectors).features(left, right).values
-    first, second = (values[:, place].astype(np.float64) for place in (0, 1))
-    logits = taught_by_rivals(values, left, right, first, second)
+    logits = taught_by_rivals(values, left, right, values[:, 0].astype(np.float64), values[:, 1].astype(np.float64))
     assert logits is not None
     ranked = standing(left, right, logits)
     shares = [
@@ -225,8 +223,9 @@ def test_fewer_matches_are_estimated_where_there_are_fewer(linked: TruePairs) ->
 
 
 def test_too_few_strangers_leave_it_open() -> None:
-    left, right = np.arange(30), np.arange(30, 60)
-    ranked = standing(left, right, np.linspace(0, 1, 30))
-    found = strangers(left, ranked, ranked.rank_left)
-    assert found.share_matched == 0.5
-    assert found.probability.tolist() == [0.5] * 30
+    for seconds in (0, 5):
+        left, right = np.r_[np.arange(30), np.arange(30 - seconds, 30)], np.arange(30, 60 + seconds)
+        ranked = standing(left, right, np.r_[np.linspace(0.5, 1, 30), np.zeros(seconds)])
+        found = strangers(left, ranked, ranked.rank_left)
+        assert found.share_matched == 0.5
+        assert found.probability.tolist() == [0.5] * (30 + seconds)

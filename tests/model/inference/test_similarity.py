@@ -115,6 +115,7 @@ def test_numbers_are_as_alike_as_they_are_near_and_equal_only_where_they_are(
 @pytest.mark.parametrize("other", ["8", "text"])
 def test_a_missing_value_is_no_agreement(left: Value, right: Value, other: str) -> None:
     found = compared([left, "same"], [right, "same"], [other, "same"])
+    assert all(np.isnan(one) for name, one in found.items() if name.startswith("a: ") and name != "a: missing")
     assert np.isnan(found["a: similarity"])
     assert found["a: missing"] == 1
     assert found["attributes_compared"] == found["attributes_equal"] == 1
@@ -133,6 +134,12 @@ def test_attributes_far_apart_are_counted() -> None:
     assert found["greatest_of_attributes"] == 1
     assert found["least_of_attributes"] == pytest.approx(found["b: similarity"])
     assert found["mean_of_attributes"] == pytest.approx((1 + found["b: similarity"]) / 2)
+
+
+def test_attributes_rather_alike_are_neither_equal_nor_apart() -> None:
+    found = compared(["Anna Weber"], ["Anna Wobxr"], names=("a",))
+    assert 0.7 < found["a: similarity"] < 0.9
+    assert found["attributes_equal"] == found["attributes_apart"] == 0
 
 
 def test_words_in_another_order_are_equal() -> None:
