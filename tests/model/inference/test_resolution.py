@@ -440,6 +440,7 @@ def test_contradicting_answers_are_conflicts(linking: Checkpoint) -> None:
     result = resolved(linking, [PEOPLE], examples=told)
     assert {one.kind for one in result.conflicts} <= {"joined", "separated"}
     assert len([one for one in result.conflicts if {one.left.tuple_id, one.right.tuple_id} <= {0, 1, 2}]) == 1
+    assert not [one for one in result.questions if {one.left.tuple_id, one.right.tuple_id} <= {0, 1, 2}]
 
 
 def test_decisions_follow_the_review_band(linking: Checkpoint, duplicated: TruePairs) -> None:
