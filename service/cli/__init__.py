@@ -7,6 +7,7 @@ Heavy packages are imported by the command that needs them, so `rpt --help` answ
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +41,8 @@ app.command()(doctor)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # Set before torch is imported: its threads then sleep when they wait, instead of taking turns from other processes.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="rpt")
     except SystemExit as finish:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import socket
 import subprocess
@@ -513,3 +514,12 @@ def test_labels_are_never_written_over_the_examples(judges: FakeJudges, table: P
 def test_a_place_for_labels_without_a_number_of_them_is_refused(judges: FakeJudges, table: Path, run: Run) -> None:
     code, _, err = run("clean", "hotels.csv", "--labels", "l.csv")
     assert code == 2 and "say how many" in err
+
+
+def test_threads_sleep_when_they_wait_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert run("--help")[0] == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    run("--help")
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
