@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api_schemas.cleaning import Share
 from api_schemas.models import Answer, ModelInfo, Usage
-from api_schemas.tables import Name, Strict, Table, Text
+from api_schemas.tables import MAX_NAME_CHARACTERS, Name, Strict, Table, Text, encodable
 
 MAX_EXAMPLES = 1000
 MAX_PREFERENCES = 500
-RULES = "^(newest|oldest|largest|smallest|longest|shortest|most_words|fewest_words|most_frequent|table:[01])$"
+RULES = "^(newest|oldest|largest|smallest|longest|shortest|most_words|fewest_words|most_frequent|table:[01]|newest:.+)$"
+Rule = Annotated[
+    str, StringConstraints(pattern=RULES, max_length=len("newest:") + MAX_NAME_CHARACTERS), AfterValidator(encodable)
+]
 
 
 class RecordPlace(Strict):
@@ -34,11 +37,11 @@ class Preference(Strict):
     """What a golden record takes of a column: a rule, or a value that is preferred to another one.
 
     Rules: `newest`, `oldest`, `largest`, `smallest`, `longest`, `shortest`, `most_words`, `fewest_words`,
-    `most_frequent`, `table:0`, `table:1`.
+    `most_frequent`, `table:0`, `table:1`, and `newest:COLUMN`: the value of the record with the newest date in COLUMN.
     """
 
     column: Name
-    rule: Annotated[str, StringConstraints(pattern=RULES)] | None = None
+    rule: Rule | None = None
     preferred: Text | None = None
     other: Text | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NoReturn
 
 from fastapi import APIRouter, Request
@@ -17,6 +17,7 @@ from service.errors import InvalidRequestError
 from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import MODEL_PROBLEMS, count_answer, model_info, usage_of
 from service.settings import Settings
+from service.storage.table_file import unique_names
 
 router = APIRouter(route_class=ModelRoute, tags=["records"])
 
@@ -68,9 +69,14 @@ def _relations(body: ResolutionRequest, settings: Settings) -> list[words.Relati
 
 
 def _check_together(tables: Sequence[Table], settings: Settings) -> None:
+    columns = len({name for table in tables for name in table.names})  # those of one name are compared as one
     rows = sum(table.height for table in tables)
     cells = sum(table.height * len(table.names) for table in tables)
-    for count, most, what in ((rows, settings.max_rows, "rows"), (cells, settings.max_cells, "cells")):
+    for count, most, what in (
+        (columns, settings.max_columns, "columns"),
+        (rows, settings.max_rows, "rows"),
+        (cells, settings.max_cells, "cells"),
+    ):
         if count > most:
             detail = f"the tables have {count} {what}, at most {most} are taken in one request"
             raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer="/tables")])
@@ -146,6 +152,7 @@ def _preferences(
         if one.rule is not None and one.preferred is None and one.other is None:
             if one.column in rules:
                 _refuse("two rules for one column", pointer, column=one.column)
+            _check_rule(one.rule, names, len(relations), f"{pointer}/rule")
             rules[one.column] = words.NamedPreference(one.column, one.rule)
         elif one.rule is None and one.preferred and one.other:
             check_length(one.preferred, settings, f"{pointer}/preferred", one.column)
@@ -156,6 +163,14 @@ def _preferences(
     return tuple(rules.values()), tuple(examples)
 
 
+def _check_rule(rule: str, names: Collection[str], tables: int, pointer: str) -> None:
+    kind, _, what = rule.partition(":")
+    if kind == "newest" and what and what not in names:
+        _refuse("no table has such a column", pointer, column=what)
+    if kind == "table" and int(what) >= tables:
+        _refuse(f"there is no table {what}", pointer)
+
+
 def _refuse(detail: str, pointer: str, row: int | None = None, column: str | None = None) -> NoReturn:
     raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, row=row, column=column)])
 
@@ -163,8 +178,10 @@ def _refuse(detail: str, pointer: str, row: int | None = None, column: str | Non
 def _cluster(entity: words.Entity) -> schema.EntityCluster:
     record = provenance = None
     if entity.record is not None:
-        record = {one.attribute: one.value for one in entity.record}
-        provenance = {one.attribute: _provenance(one) for one in entity.record}
+        # Columns that are written alike but not aligned must not overwrite each other.
+        names = unique_names([one.attribute for one in entity.record])
+        record = {name: one.value for name, one in zip(names, entity.record, strict=True)}
+        provenance = {name: _provenance(one) for name, one in zip(names, entity.record, strict=True)}
     return schema.EntityCluster(
         id=entity.id,
         members=[_where(place) for place in entity.members],

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import random
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from model.checkpoint import Checkpoint
-from model.inference.resolution import Method
+from model.calibration import Calibration
+from model.checkpoint import Checkpoint, save_checkpoint
+from model.inference.matching import RIVAL_FEATURES
+from model.inference.resolution import CALIBRATOR, Method
 from model.tuples import AttributeAgreement, Decision
 from service.engine import (
     BlockingPlan,
@@ -20,16 +27,21 @@ from service.engine import (
     Engine,
     Entity,
     JudgedPair,
+    Load,
     NamedPreference,
     NamedPreferenceExample,
+    NotReadyError,
     PairExample,
+    QueueFullError,
     RecordPlace,
+    Relation,
     ResolutionOptions,
     ResolutionResult,
     Usage,
 )
 from service.main import create_app
 from service.settings import Settings
+from tests.conftest import MakeCalibrator
 from tests.service.conftest import Client, FakeEngine
 
 
@@ -41,6 +53,10 @@ def example(left: tuple[int, int], right: tuple[int, int]) -> dict[str, Any]:
 LEFT = {"columns": ["name", "city"], "rows": [["Anna Weber", "Boston"], ["Otto Klein", None]]}
 RIGHT = {"records": [{"name": "A. Weber", "town": "Boston"}]}
 PLAN = BlockingPlan(3, 2, 2, (), 0, 0.1)
+
+
+def right_of(name: str) -> dict[str, Any]:
+    return {"records": [{"name": name}]}
 
 
 async def post(client: Client, path: str = "/v1/resolve", **body: Any) -> httpx.Response:
@@ -95,7 +111,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
 async def test_tables_and_options_reach_the_engine(client: Client, engine: FakeEngine) -> None:
     engine.answer = PLAN
     examples = [{"left": {"table": 0, "row": 1}, "right": {"table": 1, "row": 0}, "match": False}]
-    preferences = [{"column": "name", "rule": "longest"}, {"column": "town", "preferred": "b", "other": "a"}]
+    preferences = [{"column": "name", "rule": "newest:town"}, {"column": "town", "preferred": "b", "other": "a"}]
     await post(
         client,
         "/v1/resolve/plan",
@@ -119,7 +135,7 @@ async def test_tables_and_options_reach_the_engine(client: Client, engine: FakeE
         7,
         (PairExample(RecordPlace(0, 1), RecordPlace(1, 0), False),),
         False,
-        (NamedPreference("name", "longest"),),
+        (NamedPreference("name", "newest:town"),),
         (NamedPreferenceExample("town", "b", "a"),),
         3,
         2,
@@ -143,7 +159,12 @@ async def test_tables_and_options_reach_the_engine(client: Client, engine: FakeE
         ({"preferences": [{"column": "name", "rule": "finest"}]}, "/preferences/0/rule"),
         ({"preferences": [{"column": "name"}]}, "/preferences/0"),
         ({"preferences": [{"column": "name", "rule": rule} for rule in ("longest", "newest")]}, "/preferences/1"),
+        ({"preferences": [{"column": "name", "rule": "newest:street"}]}, "/preferences/0/rule"),
+        ({"tables": [LEFT], "preferences": [{"column": "name", "rule": "table:1"}]}, "/preferences/0/rule"),
         ({"colour": 1}, "/colour"),
+        ({"threshold": -0.1}, "/threshold"),
+        ({"threshold": True}, "/threshold"),
+        ({"max_cluster_size": 1}, "/max_cluster_size"),
         ({"tables": [{"columns": ["a", "a"], "rows": []}]}, "/tables/0/columns/1"),
         ({"tables": [LEFT, {"columns": ["a"], "rows": [["x"], []]}]}, "/tables/1/rows/1"),
     ],
@@ -158,14 +179,63 @@ async def test_what_does_not_fit_is_refused_where_it_stands(
     assert not engine.asked
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"), [({"max_rows": 2}, "3 rows"), ({"max_cells": 5}, "6 cells"), ({"max_columns": 2}, "3 columns")]
+)
 async def test_both_tables_count_together(
+    make_app: Callable[..., FastAPI],
+    connect: Callable[[FastAPI], Client],
+    engine: FakeEngine,
+    limit: dict[str, int],
+    said: str,
+) -> None:
+    async with connect(make_app(**limit)) as client:
+        for path in ("/v1/resolve", "/v1/resolve/plan"):
+            response = await post(client, path)
+            assert response.status_code == 422
+            (error,) = response.json()["errors"]
+            assert error["pointer"] == "/tables" and said in error["detail"]
+    assert not engine.asked
+
+
+async def test_columns_of_one_name_count_once(
     make_app: Callable[..., FastAPI], connect: Callable[[FastAPI], Client], engine: FakeEngine
 ) -> None:
-    async with connect(make_app(max_rows=2)) as client:
-        response = await post(client)
-    assert response.status_code == 422
+    engine.answer = PLAN
+    async with connect(make_app(max_columns=2)) as client:
+        assert (await post(client, "/v1/resolve/plan", tables=[LEFT, LEFT])).status_code == 200
+
+
+async def test_a_cell_that_is_too_long_is_named_with_its_table(
+    make_app: Callable[..., FastAPI], connect: Callable[[FastAPI], Client]
+) -> None:
+    async with connect(make_app(max_cell_characters=10)) as client:
+        response = await post(client, tables=[right_of("short"), right_of("x" * 11)])
     (error,) = response.json()["errors"]
-    assert error["pointer"] == "/tables" and "3 rows" in error["detail"]
+    assert (error["pointer"], error["row"], error["column"]) == ("/tables/1/records/0/name", 0, "name")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "retry_after"),
+    [(QueueFullError(9), 429, "9"), (NotReadyError("the model is being loaded"), 503, "5")],
+)
+async def test_who_cannot_be_taken_is_told_when_to_try_again(
+    client: Client, engine: FakeEngine, refusal: Exception, status: int, retry_after: str
+) -> None:
+    engine.refusal = refusal
+    for path in ("/v1/resolve", "/v1/resolve/plan"):
+        response = await post(client, path)
+        assert (response.status_code, response.headers["retry-after"]) == (status, retry_after)
+
+
+async def test_columns_that_are_written_alike_but_not_aligned_lose_no_value(client: Client, engine: FakeEngine) -> None:
+    place = RecordPlace(1, 0)
+    record = tuple(ChosenValue("name", text, (place,), "only_value", 1.0, None, ()) for text in ("Anna", "Otto"))
+    entity = Entity("ent_1", (place,), 1.0, False, record)
+    engine.answer = ResolutionResult((entity,), (), (), (), PLAN, Method.AGREEMENT, Usage(1))
+    (cluster,) = (await post(client)).json()["clusters"]
+    assert cluster["record"] == {"name": "Anna", "name_2": "Otto"}
+    assert cluster["provenance"]["name_2"]["value"] == "Otto"
 
 
 @pytest.fixture
@@ -217,3 +287,102 @@ async def test_odd_tables_are_answered(served: Client) -> None:
         assert response.status_code == 200, response.text
         records = sum(len(table["rows"]) for table in tables)
         assert sum(len(cluster["members"]) for cluster in response.json()["clusters"]) == records
+        assert all(cluster["record"] is not None for cluster in response.json()["clusters"])
+
+
+async def test_two_tables_of_five_rows_are_linked_by_what_their_columns_agree_on(served: Client) -> None:
+    left = {
+        "columns": ["name", "city"],
+        "rows": [["Anna Weber", "Bern"], ["Bob ONeil", "Rome"], ["Eve Adams", "Lima"], ["Farid Khan", "Oslo"],
+                 ["Grace Hopper", "Paris"]],
+    }  # fmt: skip
+    right = {
+        "columns": ["City", "Name"],
+        "rows": [["Rome", "Bob O'Neil"], ["Oslo", "Farid Khan"], ["Kyiv", "Dmitri Ivanov"], ["Bern", "Anna Weber"],
+                 ["Cork", "Sean Byrne"]],
+    }  # fmt: skip
+    answer = (await served.post("/v1/resolve", json={"tables": [left, right]})).json()
+    assert answer["method"] == "agreement"
+    assert together(answer) == {((0, 0), (1, 3)), ((0, 1), (1, 0)), ((0, 3), (1, 1))}
+    anna = next(cluster for cluster in answer["clusters"] if {"table": 0, "row": 0} in cluster["members"])
+    assert anna["record"] == {"city": "Bern", "name": "Anna Weber"}
+    assert answer["plan"]["possible_pairs"] == 25
+    told = [example((0, 4), (1, 4))]
+    taught = (await served.post("/v1/resolve", json={"tables": [left, right], "examples": told})).json()
+    assert together(taught) == together(answer) | {((0, 4), (1, 4))}
+    # That two equal records are not one entity makes all equal records doubtful.
+    told = [{**example((0, 0), (1, 3)), "match": False}]
+    parted = (await served.post("/v1/resolve", json={"tables": [left, right], "examples": told})).json()
+    assert together(parted) == set()
+    assert {(pair["left"]["row"], pair["right"]["row"], pair["decision"]) for pair in parted["pairs"]} == {
+        (1, 0, "review"),
+        (3, 1, "review"),
+    }
+
+
+async def test_tables_without_a_common_column_are_not_linked(served: Client) -> None:
+    tables = [{"columns": ["a"], "rows": [["x1"], ["y1"]]}, {"columns": ["b"], "rows": [["x1"], ["z1"]]}]
+    answer = (await served.post("/v1/resolve", json={"tables": tables})).json()
+    assert together(answer) == set()
+    assert answer["clusters"][0]["record"] == {"a": "x1", "b": None}
+    bare = (await served.post("/v1/resolve", json={"tables": tables, "consolidate": False})).json()
+    assert bare["clusters"][0]["record"] is None and bare["clusters"][0]["provenance"] is None
+
+
+def together(answer: dict[str, Any]) -> set[tuple[tuple[int, int], ...]]:
+    """The places of every cluster of several records."""
+    clusters = [tuple((place["table"], place["row"]) for place in one["members"]) for one in answer["clusters"]]
+    return {one for one in clusters if len(one) > 1}
+
+
+@pytest.fixture
+def linking_engine(checkpoint: Checkpoint, make_calibrator: MakeCalibrator, tmp_path: Path) -> Iterator[Engine]:
+    """An engine of the tiny model with a calibrator of pairs, which believes what the standings say."""
+    weights = {"odds_of_left_if_mutual": 0.4, "odds_of_right_if_mutual": 0.4, "is_mutual": 2.0}
+    assert checkpoint.calibration is not None
+    calibrators = {**checkpoint.calibration.calibrators, CALIBRATOR: make_calibrator(RIVAL_FEATURES, weights, -2.5)}
+    calibration = Calibration(calibrators, "made by hand")
+    tokenizer = checkpoint.serializer.tokenizer
+    save_checkpoint(tmp_path / "linking", checkpoint.denoiser, tokenizer, checkpoint.card, calibration)
+    engine = Engine(tmp_path / "linking", precision="float32", threads=1)
+    engine.start()
+    engine.wait_ready()
+    yield engine
+    engine.stop()
+
+
+def names(count: int) -> list[str]:
+    rng = random.Random(1)
+    return ["".join(rng.choice("bcdfglmnprst") + rng.choice("aeiou") for _ in range(5)) for _ in range(count)]
+
+
+async def test_larger_tables_are_linked_by_rivals(linking_engine: Engine, connect: Callable[[FastAPI], Client]) -> None:
+    first = {"columns": ["name"], "rows": [[name] for name in names(40)]}
+    second = {"columns": ["name"], "rows": [[name] for name in reversed(names(40))]}
+    async with connect(create_app(Settings(_env_file=None), linking_engine)) as client:
+        body = {"tables": [first, second], "cardinality": "one_to_one"}
+        answer = (await client.post("/v1/resolve", json=body, timeout=60)).json()
+    assert answer["method"] == "rivals"
+    assert together(answer) == {((0, row), (1, 39 - row)) for row in range(40)}
+
+
+async def test_who_hangs_up_ends_the_work_between_two_stages(linking_engine: Engine) -> None:
+    """The first stage waits until the request is cancelled; no later one begins."""
+    relation = Relation.of(("name",), [[name] for name in names(40)])
+    entered, go_on, stages = threading.Event(), threading.Event(), list[str]()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        stages.append(stage)
+        entered.set()
+        assert go_on.wait(30)
+
+    future = linking_engine.resolve([relation], ResolutionOptions(), progress)
+    assert await asyncio.to_thread(entered.wait, 30)
+    assert future.cancel()
+    go_on.set()
+    deadline = time.monotonic() + 30
+    while linking_engine.load != Load(0, 0):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert stages == ["block"]
+    assert len(linking_engine.resolve([relation], ResolutionOptions()).result(30).entities) == 40
