@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,8 @@ PairsPath = Annotated[
     Path | None, typer.Option("--pairs", metavar="PAIRS", help="Also write the judged pairs: what each column says.")
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary, or the plan, as JSON to stdout.")]
+
 
 @dataclass(frozen=True, slots=True)
 class _Input:
@@ -70,6 +73,7 @@ def resolve(
     no_consolidate: NoConsolidate = False,
     plan: Plan = False,
     pairs: PairsPath = None,
+    as_json: AsJson = False,
     encoding: EncodingName = None,
     delimiter: Delimiter = None,
     model: ModelFolder = None,
@@ -93,12 +97,18 @@ def resolve(
         named = [(table.names, table.rows) for table in tables]
         with loaded(model, quiet) as judges, ProgressBars(enabled=not quiet) as bars:
             if plan:
-                _show_plan(judges.plan(named, options))
+                planned = judges.plan(named, options)
+                if as_json:
+                    _print(asdict(planned))
+                else:
+                    _show_plan(planned)
                 return
             resolved = judges.resolution(named, options, bars)
         assert places is not None
         _write(resolved, tables, places, pairs)
-        if not quiet:
+        if as_json:
+            _print(_summary(resolved, tables, places, pairs))
+        elif not quiet:
             _show(resolved, tables, places, pairs)
 
 
@@ -157,11 +167,13 @@ def _whole(file: str, table: TableFile) -> _Input:
 def _write(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Path], pairs: Path | None) -> None:
     output, members = places
     columns = _columns(resolved, tables)
+    # A blank cell would read as a missing value where no golden record was made.
+    held = [] if any(entity.record is None for entity in resolved.entities) else columns
     with _csv(output) as golden, _csv(members) as listed:
-        golden.writerow(["entity_id", "entity_confidence", "records", *columns])
+        golden.writerow(["entity_id", "entity_confidence", "records", *held])
         listed.writerow(["entity_id", "table", "row"])
         for entity in resolved.entities:
-            golden.writerow([entity.id, f"{entity.confidence:.4f}", len(entity.members), *_values(entity, columns)])
+            golden.writerow([entity.id, f"{entity.confidence:.4f}", len(entity.members), *_values(entity, held)])
             for table, row in entity.members:
                 listed.writerow([entity.id, table, tables[table].numbers[row]])
     if pairs is not None:
@@ -180,9 +192,10 @@ def _write(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Pat
 def _columns(resolved: Resolved, tables: Sequence[_Input]) -> list[str]:
     """The columns of the answer in the order of the tables: columns that are named alike but for case are one."""
     records = [entity.record for entity in resolved.entities[:1] if entity.record is not None]
-    known = {name for named in (*records, *(pair.weights for pair in resolved.pairs[:1])) for name in named}
-    names = list(dict.fromkeys(name for table in tables for name in table.names))
-    return [name for name in names if name in known or not known]
+    named = [*records, *(pair.weights for pair in resolved.pairs[:1])]
+    known = dict.fromkeys(name for one in named for name in one)
+    names = dict.fromkeys(name for table in tables for name in table.names)
+    return [name for name in names if name in known or not known] + [name for name in known if name not in names]
 
 
 def _values(entity: ResolvedEntity, columns: Sequence[str]) -> list[str]:
@@ -205,6 +218,29 @@ def _show_plan(plan: Planned) -> None:
     if plan.dropped_blocks:
         say(f"{plan.dropped_blocks:,} sequences of letters are left out: too many records share them", style="yellow")
     say(f"about {plan.seconds:,.0f} s on two cores")
+
+
+def _summary(
+    resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Path], pairs: Path | None
+) -> dict[str, object]:
+    return {
+        "records": sum(len(table.rows) for table in tables),
+        "entities": len(resolved.entities),
+        "entities_of_several": sum(len(entity.members) > 1 for entity in resolved.entities),
+        "candidate_pairs": resolved.candidate_pairs,
+        "review": sum(pair.decision == "review" for pair in resolved.pairs),
+        "conflicts": resolved.conflicts,
+        "damaged_rows": sum(table.damaged for table in tables),
+        "method": resolved.method,
+        "seconds": resolved.seconds,
+        "golden": str(places[0]),
+        "members": str(places[1]),
+        "pairs": None if pairs is None else str(pairs),
+    }
+
+
+def _print(document: dict[str, object]) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False))
 
 
 def _show(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Path], pairs: Path | None) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,11 +37,12 @@ class FakeJudges:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Sequence[NamedRows], ResolvingOptions]] = []
+        self.answer = ANSWER
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
         """The same entities for everybody."""
         self.asked.append((tables, options))
-        return ANSWER
+        return self.answer
 
     def plan(self, tables: Sequence[NamedRows], options: ResolvingOptions) -> Planned:
         """Some numbers."""
@@ -112,6 +115,60 @@ def test_a_plan_writes_nothing(
     assert "2 possible pairs" in words and "50.00%" in words and "about 7 s" in words
 
 
+def test_the_plan_as_json_goes_to_stdout(
+    judges: FakeJudges, files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(files[0], "--plan", "--json") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert json.loads(said.out) == {
+        "records": 3,
+        "possible_pairs": 2,
+        "candidate_pairs": 1,
+        "reduction_ratio": 0.5,
+        "dropped_blocks": 4,
+        "seconds": 7.0,
+    }
+
+
+def test_the_summary_as_json_goes_to_stdout(
+    judges: FakeJudges, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "gold.csv"
+    assert run(*files, "-o", output, "--json") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert json.loads(said.out) == {
+        "records": 3,
+        "entities": 2,
+        "entities_of_several": 1,
+        "candidate_pairs": 2,
+        "review": 1,
+        "conflicts": 0,
+        "damaged_rows": 1,
+        "method": "agreement",
+        "seconds": 0.1,
+        "golden": str(output),
+        "members": str(tmp_path / "gold.members.csv"),
+        "pairs": None,
+    }
+
+
+def test_without_golden_records_no_cell_looks_like_a_missing_value(
+    judges: FakeJudges, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    judges.answer = replace(ANSWER, entities=tuple(replace(one, record=None) for one in ANSWER.entities))
+    output, pairs = tmp_path / "gold.csv", tmp_path / "pairs.csv"
+    assert run(*files, "-o", output, "--pairs", pairs, "--no-consolidate") == 0
+    assert judges.asked[0][1].consolidate is False
+    assert rows_of(output) == [
+        ["entity_id", "entity_confidence", "records"],
+        ["ent_a", "0.9100", "2"],
+        ["ent_b", "1.0000", "1"],
+    ]
+    assert rows_of(pairs)[0][-2:] == ["id", "name"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -161,3 +218,55 @@ def test_the_module_knows_every_cardinality() -> None:
     from service.engine import Cardinality
 
     assert tuple(Cardinality) == resolving_commands.CARDINALITIES
+
+
+def resolve_text(checkpoint: Checkpoint, folder: Path, *texts: str, options: Sequence[str] = ()) -> list[list[str]]:
+    """The golden records of files that hold `texts`."""
+    sources = [folder / f"in{number}.csv" for number in range(len(texts))]
+    for source, text in zip(sources, texts, strict=True):
+        source.write_text(text, encoding="utf-8")
+    output = folder / "gold.csv"
+    assert run(*sources, "-o", output, "--model", checkpoint.path, "--quiet", *options) == 0
+    return rows_of(output)
+
+
+def test_columns_of_one_name_keep_their_values(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    header, *records = resolve_text(checkpoint, tmp_path, "a,a,\nleft,right,third\n")
+    assert header[3:] == ["a", "a_2", "column_3"]
+    assert [record[3:] for record in records] == [["left", "right", "third"]]
+
+
+def test_columns_that_differ_in_case_alone_keep_their_values(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    header, *records = resolve_text(checkpoint, tmp_path, "name\nabc\n", "Name,name\ndef,ghi\n")
+    assert header[3:] == ["name", "name_2"]
+    assert sorted(value for record in records for value in record[3:] if value) == ["abc", "def", "ghi"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "records"),
+    [
+        (["a,b\n"], []),
+        (["a,b\nx,y\n"], [["1", "x", "y"]]),
+        (["a,b\n,\n,\n"], [["1", "", ""]] * 2),
+        (["a\nx\n", "b\n"], [["1", "x", ""]]),
+        (["a\nx\n", "b\nx\n"], [["1", "x", ""], ["1", "", "x"]]),
+    ],
+)
+def test_odd_tables_become_as_many_records(
+    checkpoint: Checkpoint, tmp_path: Path, texts: list[str], records: list[list[str]]
+) -> None:
+    header, *found = resolve_text(checkpoint, tmp_path, *texts)
+    assert header == ["entity_id", "entity_confidence", "records", "a", "b"]
+    assert [record[2:] for record in found] == records
+
+
+def test_a_preference_for_a_column_that_is_not_there_is_an_error(
+    checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("a\nx\n", encoding="utf-8")
+    arguments = (source, "-o", tmp_path / "out.csv", "--model", checkpoint.path)
+    for rule, said in (("b=longest", "no table has a column 'b'"), ("a=finest", "finest")):
+        assert run(*arguments, "--prefer", rule) == 1
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
