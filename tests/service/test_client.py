@@ -14,6 +14,7 @@ import pytest
 from api_schemas.cleaning import CleaningRequest, PatternRule
 from api_schemas.completion import CompletionRequest, CompletionTarget
 from api_schemas.models import ModelInfo
+from api_schemas.resolution import ResolutionRequest
 from api_schemas.tables import Column, Table
 from service.client import (
     AsyncClient,
@@ -105,6 +106,57 @@ COMPLETED = {
     "model": MODEL,
     "usage": USAGE,
 }
+PLAN = {
+    "records": 2,
+    "possible_pairs": 1,
+    "candidate_pairs": 1,
+    "reduction_ratio": 0.0,
+    "largest_block": 2,
+    "largest_blocks": [{"key": "bos", "records": 2, "sample": ["boston 02116", "bostn"]}],
+    "dropped_blocks": 0,
+    "seconds": 0.1,
+}
+PLANNED = {"plan": PLAN, "model": MODEL, "usage": USAGE}
+LEFT_ROW, RIGHT_ROW = {"table": 0, "row": 0}, {"table": 0, "row": 1}
+RESOLVED = {
+    "clusters": [
+        {
+            "id": "ent_1",
+            "members": [LEFT_ROW, RIGHT_ROW],
+            "confidence": 0.9,
+            "capped": False,
+            "record": {"city": "Boston"},
+            "provenance": {
+                "city": {
+                    "value": "Boston",
+                    "members": [LEFT_ROW],
+                    "reason": "completeness",
+                    "confidence": 0.8,
+                    "detail": None,
+                    "lost": [{"value": "Bostn", "members": [RIGHT_ROW]}],
+                }
+            },
+        }
+    ],
+    "pairs": [
+        {
+            "left": LEFT_ROW,
+            "right": RIGHT_ROW,
+            "probability": 0.9,
+            "decision": "match",
+            "evidence": [
+                {"column": "city", "similarity": 0.8, "weight": 2.5},
+                {"column": "zip", "similarity": None, "weight": 0.0},
+            ],
+        }
+    ],
+    "conflicts": [],
+    "questions": [{"left": LEFT_ROW, "right": RIGHT_ROW, "probability": 0.6, "kind": "uncertain"}],
+    "plan": PLAN,
+    "method": "agreement",
+    "model": MODEL,
+    "usage": USAGE,
+}
 MODELS = {"models": [MODEL]}
 BUSY = {"type": "urn:rpt:problem:queue-full", "title": "Too many requests are at work", "status": 429}
 
@@ -178,6 +230,8 @@ def busy(status: int = 429, retry_after: str | None = None) -> httpx.Response:
 QUESTIONS = [
     ("clean", (CleaningRequest(table=TABLE),), "POST", "/v1/clean", CLEANED),
     ("complete", (CompletionRequest(table=TABLE),), "POST", "/v1/complete", COMPLETED),
+    ("resolve", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve", RESOLVED),
+    ("plan_resolution", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve/plan", PLANNED),
     ("models", (), "GET", "/v1/models", MODELS),
     ("model", ("fake",), "GET", "/v1/models/fake", CARD),
 ]
