@@ -7,7 +7,8 @@ computed of them depends on the order in which they came. Records that hold the 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,10 +50,11 @@ class Records:
     def of(cls, relations: Sequence[Relation]) -> Records:
         """Align the attributes of `relations` by name, without regard to case, blanks and punctuation.
 
-        Where two attributes of one relation differ in no more than that, the second stands alone. A value of blanks
-        alone is missing.
+        Where two attributes of one relation differ in no more than that, those names are taken to the letter in both
+        relations. A value of blanks alone is missing.
         """
-        keyed = [_keys(relation.attributes) for relation in relations]
+        told_apart = {name for relation in relations for name in _ambiguous(relation.attributes)}
+        keyed = [[_key(name, told_apart) for name in relation.attributes] for relation in relations]
         written: dict[str, str] = {}
         for relation, keys in zip(relations, keyed, strict=True):
             for key, name in zip(keys, relation.attributes, strict=True):
@@ -76,6 +78,12 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def attribute(self, name: str) -> int | None:
+        """The place of the attribute that some relation calls `name`, to the letter or but for case, blanks and
+        punctuation; None where there is none."""
+        keys = (key for key in (_key(name, (folded(name),)), folded(name)) if key in self.attributes)
+        return next((self.attributes.index(key) for key in keys), None)
 
     @cached_property
     def texts(self) -> list[str]:
@@ -116,13 +124,14 @@ def folded(name: str) -> str:
     return _SEPARATOR.sub(" ", name.casefold()).strip() or name.strip()
 
 
-def _keys(names: Sequence[str]) -> list[str]:
-    """What attributes are aligned by."""
-    keys: list[str] = []
-    for name in names:
-        key = folded(name)
-        keys.append(f"{key}\x1f{name}" if key in keys else key)
-    return keys
+def _ambiguous(names: Sequence[str]) -> set[str]:
+    """Folded names that more than one of the names has."""
+    return {name for name, count in Counter(folded(name) for name in names).items() if count > 1}
+
+
+def _key(name: str, told_apart: Collection[str]) -> str:
+    """What an attribute is aligned by: its folded name, and to the letter where that name is ambiguous."""
+    return f"{folded(name)}\x1f{name}" if folded(name) in told_apart else folded(name)
 
 
 def words(text: str) -> list[str]:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, InputError, OptionError
+from model.errors import InputError, OptionError
 from model.inference.agreement import Agreement, agreement
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.blocking import Blocking, BlockingPlan
@@ -31,7 +31,7 @@ from model.inference.clustering import Cardinality, Cluster, ClusteringOptions, 
 from model.inference.columns import Floats, Ints
 from model.inference.consolidation import ConsolidationOptions, Consolidator, Preference, PreferenceExample
 from model.inference.matching import stand
-from model.inference.records import Records, folded
+from model.inference.records import Records
 from model.inference.similarity import PairFeatures, Similarity
 from model.tuples import AttributeAgreement, Decision, JudgedPair, PairExample, RecordPlace, Relation, Usage, Value
 
@@ -201,8 +201,8 @@ def resolve(
 
     Raises:
         InputError: neither one relation nor two.
-        OptionError: an option or an example that does not fit the relations.
-        CheckpointError: the checkpoint has no calibrator of pairs.
+        OptionError: an option or an example that does not fit the relations, or two relations that teach what a match
+            is where the checkpoint has no calibrator of pairs.
     """
     began = time.monotonic()
     made: list[_Resolution] = []
@@ -215,20 +215,6 @@ def resolve(
         if progress is not None:
             progress(name, number + 1, len(stages))
     return work.result(round(time.monotonic() - began, 3))
-
-
-def judge_pairs(
-    checkpoint: Checkpoint,
-    relations: Sequence[Relation],
-    options: ResolutionOptions | None = None,
-) -> tuple[list[JudgedPair], BlockingPlan]:
-    """All candidate pairs with their probabilities, whatever these are; nothing is clustered."""
-    work = _Resolution(relations, options or ResolutionOptions(), checkpoint)
-    stages = work.stages()
-    for name in ("block", "compare", "judge"):
-        for step in stages[name]():
-            step()
-    return [work.judged(pair) for pair in range(len(work.left))], work.blocking.plan(len(work.left))
 
 
 class _Resolution:
@@ -333,9 +319,11 @@ class _Resolution:
         return answers
 
     def _calibrator(self) -> Calibrator:
-        if self._checkpoint is None or self._checkpoint.calibration is None:
-            raise CheckpointError("the checkpoint has no calibrators")
-        return self._checkpoint.calibration[CALIBRATOR]
+        calibration = None if self._checkpoint is None else self._checkpoint.calibration
+        if calibration is None or CALIBRATOR not in calibration.calibrators:
+            message = "the checkpoint cannot link two tables: `python -m model.finetuning.matching` fits its calibrator"
+            raise OptionError(message, field="tables")
+        return calibration[CALIBRATOR]
 
     def _cluster(self) -> None:
         held = [attribute for attribute, column in enumerate(self.records.columns) if column.present]
@@ -438,10 +426,10 @@ class _Resolution:
         return f"newest:{self._attribute(name, 'preferences')}" if kind == "newest" and name else rule
 
     def _attribute(self, name: str, option: str) -> int:
-        try:
-            return self.records.attributes.index(folded(name))
-        except ValueError as error:
-            raise OptionError(f"no table has a column {name[:80]!r}", field=option) from error
+        attribute = self.records.attribute(name)
+        if attribute is None:
+            raise OptionError(f"no table has a column {name[:80]!r}", field=option)
+        return attribute
 
     def _examples(self) -> dict[tuple[int, int], int]:
         """Known answers by record numbers: 1 for a match, -1 for none."""

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service.cli.labels import Labels
-from service.storage.table_file import Text, unique_names
+from service.storage.table_file import Text
 from service.table_run import AdaptationCounts, Judge, Judgement, Progress
 
 if TYPE_CHECKING:
     from service.engine import (
         AdaptationOptions,
-        ChosenValue,
         Completion,
         Engine,
         Relation,
@@ -286,7 +285,7 @@ class _EngineJudges:
                 one.id,
                 one.confidence,
                 tuple((place.relation, place.tuple_id) for place in one.members),
-                None if one.record is None else _record(one.record),
+                None if one.record is None else {value.attribute: value.value for value in one.record},
             )
             for one in result.entities
         )
@@ -331,12 +330,6 @@ def _resolution(tables: Sequence[NamedRows], options: ResolvingOptions) -> tuple
         candidates=options.candidates,
     )
     return relations, asked
-
-
-def _record(chosen: Sequence[ChosenValue]) -> dict[str, str | None]:
-    """Values by column; columns that are written alike but not aligned must not overwrite each other."""
-    names = unique_names([one.attribute for one in chosen])
-    return {name: one.value for name, one in zip(names, chosen, strict=True)}
 
 
 def _adaptation(options: JudgingOptions, rows: Sequence[object]) -> AdaptationOptions | None:

@@ -17,7 +17,6 @@ from service.errors import InvalidRequestError
 from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import MODEL_PROBLEMS, count_answer, model_info, usage_of
 from service.settings import Settings
-from service.storage.table_file import unique_names
 
 router = APIRouter(route_class=ModelRoute, tags=["records"])
 
@@ -178,10 +177,8 @@ def _refuse(detail: str, pointer: str, row: int | None = None, column: str | Non
 def _cluster(entity: words.Entity) -> schema.EntityCluster:
     record = provenance = None
     if entity.record is not None:
-        # Columns that are written alike but not aligned must not overwrite each other.
-        names = unique_names([one.attribute for one in entity.record])
-        record = {name: one.value for name, one in zip(names, entity.record, strict=True)}
-        provenance = {name: _provenance(one) for name, one in zip(names, entity.record, strict=True)}
+        record = {one.attribute: one.value for one in entity.record}
+        provenance = {one.attribute: _provenance(one) for one in entity.record}
     return schema.EntityCluster(
         id=entity.id,
         members=[_where(place) for place in entity.members],

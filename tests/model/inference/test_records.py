@@ -43,9 +43,13 @@ def test_attributes_are_aligned_by_name_without_case_blanks_and_punctuation() ->
 
 
 def test_attributes_of_one_table_that_are_named_alike_both_stay_and_so_do_names_of_punctuation() -> None:
-    twice = Records.of([Relation.of(("Name", "name"), [["a", "b"]]), Relation.of(("NAME",), [["c"]])])
-    assert sorted(twice.names) == ["Name", "name"]
-    assert twice.values[0] == ("a", "b") and twice.values[1] == ("c", None)
+    for order in (("Name", "name"), ("name", "Name")):
+        value = {"Name": "a", "name": "b"}
+        relations = [Relation.of(("name", "x"), [["c", "d"]]), Relation.of(order, [[value[one] for one in order]])]
+        twice = Records.of(relations)
+        assert twice.names == ("Name", "name", "x")  # to the letter, in whatever order they stand
+        assert twice.values == ((None, "c", "d"), ("a", "b", None))
+        assert [twice.attribute(name) for name in ("Name", "name", "X", "NAME")] == [0, 1, 2, None]
     marks = Records.of([Relation.of(("#", "%"), [["1", "2"]])])
     assert (marks.attributes, marks.values) == (("#", "%"), (("1", "2"),))
 

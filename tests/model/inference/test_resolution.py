@@ -13,7 +13,7 @@ import pytest
 
 from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, InputError, OptionError
+from model.errors import InputError, OptionError
 from model.inference import resolution
 from model.inference.batching import ModelTask, StepCall, TaskPool, run_task
 from model.inference.clustering import Cardinality
@@ -25,7 +25,6 @@ from model.inference.resolution import (
     NamedPreferenceExample,
     ResolutionOptions,
     ResolutionResult,
-    judge_pairs,
     plan_resolution,
     resolve,
 )
@@ -226,8 +225,9 @@ def test_rivals_need_the_checkpoints_calibrator(
     checkpoint: Checkpoint, bare_checkpoint: Checkpoint, linked: TruePairs
 ) -> None:
     for one in (checkpoint, bare_checkpoint):
-        with pytest.raises(CheckpointError, match="calibrator"):
+        with pytest.raises(OptionError, match="calibrator") as caught:
             resolved(one, linked.relations)
+        assert caught.value.field == "tables"
 
 
 def test_one_to_one_gives_each_record_one_partner_at_most(linking: Checkpoint) -> None:
@@ -261,7 +261,7 @@ def test_examples_are_taken_as_they_are_even_where_blocking_found_no_pair(
     result = resolved(linking, duplicated.relations, examples=told)
     by_place = {
         (pair.left, pair.right): pair
-        for pair in judge_pairs(linking, duplicated.relations, ResolutionOptions(examples=told))[0]
+        for pair in resolved(linking, duplicated.relations, examples=told, threshold=0.0).pairs  # all of them
     }
     assert by_place[true].probability == 0.0
     assert by_place[true].decision is Decision.NO_MATCH
@@ -444,8 +444,9 @@ def test_contradicting_answers_are_conflicts(linking: Checkpoint) -> None:
 
 
 def test_decisions_follow_the_review_band(linking: Checkpoint, duplicated: TruePairs) -> None:
-    judged, plan = judge_pairs(linking, duplicated.relations, ResolutionOptions(review_band=(0.01, 0.99)))
-    assert len(judged) == plan.candidate_pairs > 400
+    result = resolved(linking, duplicated.relations, review_band=(0.01, 0.99), threshold=0.0)
+    judged = result.pairs
+    assert len(judged) == result.plan.candidate_pairs > 400
     assert {one.decision for one in judged} == {Decision.MATCH, Decision.REVIEW, Decision.NO_MATCH}
     for one in judged:
         expected = Decision.NO_MATCH if one.probability < 0.01 else Decision.REVIEW

@@ -228,16 +228,6 @@ async def test_who_cannot_be_taken_is_told_when_to_try_again(
         assert (response.status_code, response.headers["retry-after"]) == (status, retry_after)
 
 
-async def test_columns_that_are_written_alike_but_not_aligned_lose_no_value(client: Client, engine: FakeEngine) -> None:
-    place = RecordPlace(1, 0)
-    record = tuple(ChosenValue("name", text, (place,), "only_value", 1.0, None, ()) for text in ("Anna", "Otto"))
-    entity = Entity("ent_1", (place,), 1.0, False, record)
-    engine.answer = ResolutionResult((entity,), (), (), (), PLAN, Method.AGREEMENT, Usage(1))
-    (cluster,) = (await post(client)).json()["clusters"]
-    assert cluster["record"] == {"name": "Anna", "name_2": "Otto"}
-    assert cluster["provenance"]["name_2"]["value"] == "Otto"
-
-
 @pytest.fixture
 async def served(checkpoint: Checkpoint) -> AsyncIterator[Client]:
     """A client of an app with a real engine and the tiny model."""
@@ -255,6 +245,22 @@ def people(count: int) -> list[list[str]]:
     return [
         [f"{'abcdefghij'[n % 10] * 4} person{n * 37}", f"street {n * 13}", f"{10000 + n * 97}"] for n in range(count)
     ]
+
+
+async def test_two_tables_that_the_checkpoint_cannot_link_are_the_requests_fault(served: Client) -> None:
+    rows = people(60)
+    tables = [{"columns": ["name", "street", "zip"], "rows": part} for part in (rows[:50], rows[10:])]
+    response = await served.post("/v1/resolve", json={"tables": tables})
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "/tables" and "calibrator" in error["detail"]
+
+
+async def test_columns_that_differ_in_case_alone_keep_their_values(served: Client) -> None:
+    tables = [{"columns": ["name"], "rows": [["abc"]]}, {"columns": ["Name", "name"], "rows": [["def", "ghi"]]}]
+    answer = (await served.post("/v1/resolve", json={"tables": tables})).json()
+    records = [cluster["record"] for cluster in answer["clusters"]]
+    assert sorted(records, key=str) == [{"Name": "def", "name": "ghi"}, {"Name": None, "name": "abc"}]
 
 
 async def test_duplicates_of_one_table_become_golden_records(served: Client) -> None:
