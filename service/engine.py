@@ -35,10 +35,10 @@ from model.inference.clustering import Cardinality
 from model.inference.completion import complete
 from model.inference.resolution import (
     ChosenValue,
-    Doubt,
     Entity,
     NamedPreference,
     NamedPreferenceExample,
+    PairDoubt,
     ResolutionOptions,
     ResolutionResult,
     plan_task,
@@ -92,7 +92,6 @@ __all__ = [
     "CompletionResult",
     "CompletionTarget",
     "DomainRule",
-    "Doubt",
     "Engine",
     "EngineState",
     "Entity",
@@ -107,6 +106,7 @@ __all__ = [
     "NamedPreferenceExample",
     "NotReadyError",
     "Outcome",
+    "PairDoubt",
     "PairExample",
     "PatternRule",
     "QueueFullError",

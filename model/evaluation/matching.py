@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,16 @@ def observe_all(bench: Path, task: str, progress: Progress | None) -> list[Obser
     """All linked sets, blocked and compared."""
     observed = []
     for number, name in enumerate(LINKED_SETS):
-        observed.append(observe(read_matching_set(bench, name)))
+        observed.append(_observed(bench, name))
         if progress is not None:
             progress(f"{task}: compare", number + 1, len(LINKED_SETS))
     return observed
+
+
+@cache
+def _observed(bench: Path, name: str) -> Observed:
+    """One set, compared once for all that is measured of it."""
+    return observe(read_matching_set(bench, name))
 
 
 def evaluate_block(bench: Path, progress: Progress | None = None) -> list[EvaluationTable]:
@@ -128,7 +135,7 @@ def evaluate_cluster(bench: Path, checkpoint: Checkpoint, progress: Progress | N
 
 def _linked_row(bench: Path, checkpoint: Checkpoint, name: str) -> EvaluationRow:
     matching = read_matching_set(bench, name)
-    others = [observe(read_matching_set(bench, other)) for other in LINKED_SETS if other != name]
+    others = [_observed(bench, other) for other in LINKED_SETS if other != name]
     left_out = with_calibrator(checkpoint, fit(others))
     truth = {RecordPlace(side, row): f"{side}:{row}" for side in (0, 1) for row in range(len(matching.relations[side]))}
     for part in PARTS:

@@ -144,7 +144,7 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class PairDoubt:
     """A pair that disagrees with the entities, or is uncertain: `kind` is `joined`, `separated` or `uncertain`."""
 
     left: RecordPlace
@@ -167,8 +167,8 @@ class ResolutionResult:
 
     entities: tuple[Entity, ...]
     pairs: tuple[JudgedPair, ...]
-    conflicts: tuple[Doubt, ...]
-    questions: tuple[Doubt, ...]
+    conflicts: tuple[PairDoubt, ...]
+    questions: tuple[PairDoubt, ...]
     plan: BlockingPlan
     method: Method
     usage: Usage = field(default_factory=Usage)
@@ -383,9 +383,9 @@ class _Resolution:
             return Decision.REVIEW
         return Decision.MATCH if probability > high else Decision.NO_MATCH
 
-    def _doubt(self, pair: DoubtfulPair) -> Doubt:
+    def _doubt(self, pair: DoubtfulPair) -> PairDoubt:
         places = sorted((self.records.places[pair.left], self.records.places[pair.right]))
-        return Doubt(places[0], places[1], round(pair.probability, 6), pair.doubt.value)
+        return PairDoubt(places[0], places[1], round(pair.probability, 6), pair.doubt.value)
 
     def _golden(self, members: Sequence[int]) -> tuple[ChosenValue, ...] | None:
         if self._consolidator is None:

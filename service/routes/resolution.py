@@ -217,7 +217,7 @@ def _pair(pair: words.JudgedPair) -> schema.ResolvedPair:
     )
 
 
-def _doubt(pair: words.Doubt) -> schema.DoubtfulPair:
+def _doubt(pair: words.PairDoubt) -> schema.DoubtfulPair:
     return schema.DoubtfulPair(
         left=_where(pair.left), right=_where(pair.right), probability=pair.probability, kind=pair.kind
     )

@@ -23,7 +23,6 @@ from service.engine import (
     BlockingPlan,
     Cardinality,
     ChosenValue,
-    Doubt,
     Engine,
     Entity,
     JudgedPair,
@@ -31,6 +30,7 @@ from service.engine import (
     NamedPreference,
     NamedPreferenceExample,
     NotReadyError,
+    PairDoubt,
     PairExample,
     QueueFullError,
     RecordPlace,
@@ -72,7 +72,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
     )
     pair = JudgedPair(one, other, 0.9, Decision.MATCH, (AttributeAgreement("name", 0.7, 2.5),))
     engine.answer = ResolutionResult(
-        entities, (pair,), (), (Doubt(one, other, 0.6, "uncertain"),), PLAN, Method.AGREEMENT, Usage(3, seconds=0.2)
+        entities, (pair,), (), (PairDoubt(one, other, 0.6, "uncertain"),), PLAN, Method.AGREEMENT, Usage(3, seconds=0.2)
     )
     answer = (await post(client)).json()
     assert answer["clusters"][0] == {
