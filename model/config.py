@@ -88,6 +88,7 @@ class TrainingConfig:
         fixed_shapes: 1 pads every batch to one of a few shapes (`model.dataset.BatchShape`), so that a GPU records a
             step of each shape once and repeats it; 0 pads a batch to its longest example. Recording takes a step more
             for each shape, so that on a GPU an interrupted run is no longer the uninterrupted one to the last bit.
+        questions: questions about spans that an example asks on average, for which a fixed shape has room.
         save_seconds: seconds between two resume points.
     """
 
@@ -108,6 +109,7 @@ class TrainingConfig:
     exchanged_words_rate: float = 0.15
     plain_names_rate: float = 0.05
     fixed_shapes: int = 0
+    questions: int = 0
     save_seconds: float = 300.0
 
     def __post_init__(self) -> None:

@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader
 
 from model.architecture import TupleDenoiser
 from model.config import TrainingConfig
-from model.dataset import TASKS, ChunkDataset, ExampleFactory, TrainingBatch
+from model.dataset import TASKS, ChunkDataset, ExampleSource, TrainingBatch
 from model.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class Losses:
 
     Attributes:
         total: the mean over next tokens plus the weighted means of the other losses.
-        parts: sum and count of each loss, by name, (2,) float32: of the detection labels, the match labels, and the
-            next tokens of each task.
+        parts: sum and count of each loss, by name, (2,) float32: of the detection labels, the match labels, the
+            ends of spans, and the next tokens of each task.
     """
 
     total: Tensor
@@ -61,7 +61,7 @@ class Position:
 
 
 def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: TrainingConfig) -> Losses:
-    """Cross-entropy of the answers plus weighted detection and match losses, each a mean over its labels."""
+    """Cross-entropy of the answers and spans plus weighted detection and match losses, each a mean over its labels."""
     states = denoiser.encode(batch.encoder)
     wrong = denoiser.detect(states, batch.cell_example, batch.cell_index)
     detection = binary_cross_entropy_with_logits(wrong, batch.cell_wrong, reduction="none")
@@ -72,6 +72,12 @@ def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: Training
         match = binary_cross_entropy_with_logits(same, batch.pair_same, reduction="none")
         parts["match"] = _sum_and_count(match, batch.pair_weight)
         total = total + config.match_weight * _mean(parts["match"])
+    if len(batch.span_question):
+        scores = denoiser.span_logits(states, batch.encoder, batch.span_example, batch.span_question)
+        ends = torch.stack([batch.span_start, batch.span_end], dim=1)  # (questions, 2)
+        span = cross_entropy(scores, ends, reduction="none").mean(1)
+        parts["span"] = _sum_and_count(span, batch.span_weight)
+        total = total + _mean(parts["span"])
     if len(batch.target_id) == 0:
         return Losses(total, _detached(parts))
     hidden = denoiser.decode(states, batch.encoder, batch.answers)
@@ -187,7 +193,7 @@ class Trainer:
     """A denoiser, its optimizer and its folder. `run` trains to the last step or until time is up."""
 
     def __init__(
-        self, denoiser: TupleDenoiser, factory: ExampleFactory, folder: Path, device: torch.device, workers: int = 1
+        self, denoiser: TupleDenoiser, factory: ExampleSource, folder: Path, device: torch.device, workers: int = 1
     ) -> None:
         self.denoiser = denoiser.to(device)
         self.factory = factory
