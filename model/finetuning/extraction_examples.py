@@ -4,8 +4,8 @@
     composed    values of a tuple put together as titles, lists and sentences do it, with other words between them
 
 Questions are attribute names. Many have no answer: what the tuple does not tell, what was left out, and what other
-tables ask. In half of the examples a text of the same making, of another tuple, stands in context with its answers, as
-one that a user has labelled would (RPT, PVLDB 14(8), section 5: one example is enough).
+tables ask. In half of the examples up to three texts of the same making, of other tuples, stand in context with their
+answers, as those that a user has labelled would (RPT, PVLDB 14(8), section 5: one example is enough).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ PRODUCTS_RATE = 0.35
 FOUND_RATE = 0.6
 """Share of the windows with a text in which other values stand, that are asked about that text."""
 
-CONTEXT_RATE = 0.5
-
+_KINDS = ("title", "title", "title", "list", "sentence")
+_KINDS_OF_PRODUCTS = ("title",) * 8 + ("list", "sentence")
 _TUPLES = 16
 _MOST_QUESTIONS = 6
 _LONGEST_VALUE = 80
@@ -45,8 +45,9 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = re.compile(r"[-+]?[\d.,]+%?")
 _FILLERS = (
     "new", "hot", "sale", "for", "with", "and", "the", "of", "2024", "best", "free", "original", "high quality",
-    "super", "set", "kit", "professional", "official", "see", "also", "in", "on", "by", "from", "more", "&", "+", "(new)",
-    "no.", "approx.", "about", "top", "classic", "online", "first", "other", "various", "please note", "details", "about this",
+    "super", "set", "kit", "professional", "official", "see", "also", "in", "on", "by", "from", "more", "&", "+",
+    "(new)", "no.", "approx.", "about", "top", "classic", "online", "first", "other", "various", "please note",
+    "details", "about this",
 )  # fmt: skip
 
 Place = tuple[int, int]
@@ -80,11 +81,11 @@ class ExtractionFactory:
     def examples(self, rng: random.Random) -> list[TrainingExample]:
         """All examples of one episode, which follow from `rng` alone."""
         if rng.random() < PRODUCTS_RATE:
-            relation = invented_products(rng, _TUPLES)
+            relation, kinds = invented_products(rng, _TUPLES), _KINDS_OF_PRODUCTS
         else:
-            relation = self._window(rng)
+            relation, kinds = self._window(rng), _KINDS
         others = self._table(rng).attributes
-        maker = _texts(relation, rng)
+        maker = _texts(relation, kinds, rng)
         made = (self._example(relation, maker, others, rng) for _ in range(self.training.examples_per_episode))
         return [example for example in made if example is not None]
 
@@ -104,7 +105,7 @@ class ExtractionFactory:
     ) -> TrainingExample | None:
         """One text with its questions; None where it is too long to be read."""
         longest = rng.choice((3, 6, 12)) * self.serializer.config.max_value_tokens
-        target, shown = rng.sample(range(len(relation)), 2)
+        target, *shown = rng.sample(range(len(relation)), 4)
         told = _cropped(maker(target, rng), longest, rng)
         asked = _choose_questions(relation, target, told, rng)
         if not told.text.strip() or not asked:
@@ -115,8 +116,8 @@ class ExtractionFactory:
             _readable(other, rng, recase) for other in rng.sample(others, min(len(others), rng.choice((0, 0, 1))))
         ]
         answered = []
-        if rng.random() < CONTEXT_RATE:
-            example = _cropped(maker(shown, rng), longest // 2, rng)
+        for row in shown[: rng.choice((0, 0, 0, 0, 1, 1, 1, 2, 2, 3))]:
+            example = _cropped(maker(row, rng), longest // 2, rng)
             known: list[Part] = [_label(example, attribute, rng) for attribute in asked]
             answered.append(AnsweredText(example.text, (*known, *[Mask()] * (len(names) - len(known)))))
         column_ids = rng.sample(
@@ -132,9 +133,9 @@ class ExtractionFactory:
     def _fitting(
         self, text: str, names: Sequence[str], answered: Sequence[AnsweredText], column_ids: Sequence[int]
     ) -> Reading | None:
-        """The text as it is read: with the answered text, or without it where both are too long."""
-        for context in (answered, ()):
-            reading = self._reader.read(text, names, context, column_ids)
+        """The text as it is read, with as many of the answered texts as there is room for."""
+        for count in range(len(answered), -1, -1):
+            reading = self._reader.read(text, names, answered[:count], column_ids)
             if len(reading.encoder_input) <= self.training.max_tokens:
                 return reading
         return None
@@ -144,14 +145,14 @@ _TextMaker = Callable[[int, random.Random], Told]
 """Makes the text of one tuple."""
 
 
-def _texts(relation: Relation, rng: random.Random) -> _TextMaker:
+def _texts(relation: Relation, kinds: Sequence[str], rng: random.Random) -> _TextMaker:
     """How the texts of a relation are made, all of one episode alike."""
     texts = _attributes_with_others_inside(relation)
     if texts and rng.random() < FOUND_RATE:
         source = rng.choice(sorted(texts))
         inside = texts[source]
         return lambda row, _: _found(relation.tuples[row], source, inside)
-    style = _style(relation, rng)
+    style = _style(relation, rng.choice(kinds), rng)
     return lambda row, own: _composed(relation.tuples[row], style, own)
 
 
@@ -212,9 +213,8 @@ class _Style:
     recase: Callable[[str], str] | None
 
 
-def _style(relation: Relation, rng: random.Random) -> _Style:
+def _style(relation: Relation, kind: str, rng: random.Random) -> _Style:
     """A title, a list or a sentence of some attributes."""
-    kind = rng.choice(("title", "title", "title", "list", "sentence"))
     chosen = _told_attributes(relation, kind, rng)
     if rng.random() < 0.5:
         rng.shuffle(chosen)
