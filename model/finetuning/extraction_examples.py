@@ -31,8 +31,8 @@ PRODUCTS_RATE = 0.35
 FOUND_RATE = 0.6
 """Share of the windows with a text in which other values stand, that are asked about that text."""
 
-_KINDS = ("title", "title", "title", "list", "sentence")
-_KINDS_OF_PRODUCTS = ("title",) * 8 + ("list", "sentence")
+_KINDS: tuple[str, ...] = ("title", "title", "title", "list", "sentence")
+_KINDS_OF_PRODUCTS: tuple[str, ...] = ("title",) * 8 + ("list", "sentence")
 _TUPLES = 16
 _MOST_QUESTIONS = 6
 _LONGEST_VALUE = 80
