@@ -198,7 +198,7 @@ class ExampleFactory:
         self.serializer = serializer
         self.training = training
         self.corruption = corruption
-        self._cumulative = np.cumsum(_table_weights(self.tables))
+        self._cumulative = np.cumsum(table_weights(self.tables))
 
     def episode(self, rng: random.Random) -> CorruptedRelation:
         """A corrupted window of a table: up to 300 of its tuples and 14 of its attributes, before anything is added."""
@@ -266,7 +266,7 @@ class ExampleFactory:
                 yield Query("name", column_ids[named], tuple(answer))
 
 
-def _table_weights(tables: Sequence[Table]) -> np.ndarray:
+def table_weights(tables: Sequence[Table]) -> np.ndarray:
     """Large tables weigh more, but a repository with many tables does not drown the others."""
     per_repository: dict[str, int] = {}
     for table in tables:
