@@ -33,6 +33,7 @@ from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
 from model.inference.completion import complete
+from model.inference.pairs import AlignedRelations, ComparedPair, MatchingResult, PairOptions, TaughtPair, match_pairs
 from model.inference.resolution import (
     ChosenValue,
     Entity,
@@ -80,6 +81,7 @@ __all__ = [
     "MIN_ADAPTED_ROWS",
     "Adaptation",
     "AdaptationOptions",
+    "AlignedRelations",
     "BlockingPlan",
     "Cardinality",
     "Cell",
@@ -87,6 +89,7 @@ __all__ = [
     "ChosenValue",
     "CleaningOptions",
     "CleaningResult",
+    "ComparedPair",
     "Completion",
     "CompletionOptions",
     "CompletionResult",
@@ -100,6 +103,7 @@ __all__ = [
     "InputError",
     "JudgedPair",
     "Load",
+    "MatchingResult",
     "ModelDescription",
     "ModelError",
     "NamedPreference",
@@ -108,6 +112,7 @@ __all__ = [
     "Outcome",
     "PairDoubt",
     "PairExample",
+    "PairOptions",
     "PatternRule",
     "QueueFullError",
     "RecordPlace",
@@ -118,6 +123,7 @@ __all__ = [
     "ResolutionResult",
     "Rule",
     "Suggestion",
+    "TaughtPair",
     "Usage",
     "check_rule",
     "evaluate",
@@ -126,7 +132,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "resolve")
+TASKS = ("clean", "complete", "match", "resolve")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -315,6 +321,12 @@ class Engine:
     ) -> Future[ResolutionResult]:
         """Find the entities of one relation or two."""
         return self.submit(lambda checkpoint: resolve(checkpoint, relations, options, progress))
+
+    def match(
+        self, left: Relation, right: Relation, pairs: Sequence[tuple[int, int]], options: PairOptions
+    ) -> Future[MatchingResult]:
+        """Judge pairs of a tuple of either relation."""
+        return self.submit(lambda checkpoint: match_pairs(checkpoint, left, right, pairs, options))
 
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """What `resolve` would compare."""
