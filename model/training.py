@@ -301,10 +301,12 @@ def _context(workers: int) -> str | None:
 
 
 def make_optimizer(denoiser: TupleDenoiser, config: TrainingConfig, recorded: bool = False) -> torch.optim.AdamW:
-    """AdamW; only matrices of linear maps decay. `recorded` is for steps that a GPU repeats."""
+    """AdamW over what is not frozen; only matrices of linear maps decay. `recorded` is for steps that a GPU repeats."""
     decayed: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in denoiser.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_embedding = name.startswith("encoder.") and ".blocks." not in name
         (decayed if parameter.ndim == 2 and not is_embedding else others).append(parameter)
     groups = [
