@@ -33,6 +33,14 @@ from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
 from model.inference.completion import complete
+from model.inference.extraction import (
+    AskedAttribute,
+    Extraction,
+    ExtractionExample,
+    ExtractionOutcome,
+    ExtractionResult,
+    extract,
+)
 from model.inference.resolution import (
     ChosenValue,
     Entity,
@@ -80,6 +88,7 @@ __all__ = [
     "MIN_ADAPTED_ROWS",
     "Adaptation",
     "AdaptationOptions",
+    "AskedAttribute",
     "BlockingPlan",
     "Cardinality",
     "Cell",
@@ -96,6 +105,10 @@ __all__ = [
     "EngineState",
     "Entity",
     "Evidence",
+    "Extraction",
+    "ExtractionExample",
+    "ExtractionOutcome",
+    "ExtractionResult",
     "FunctionalDependency",
     "InputError",
     "JudgedPair",
@@ -126,7 +139,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "resolve")
+TASKS = ("clean", "complete", "resolve", "extract")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -319,6 +332,12 @@ class Engine:
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """What `resolve` would compare."""
         return self.submit(lambda _: plan_task(relations, options))
+
+    def extract(
+        self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute], progress: Progress | None = None
+    ) -> Future[ExtractionResult]:
+        """Find the values of attributes in texts."""
+        return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress))
 
     def drain(self) -> None:
         """Take no new requests; those at work and waiting go on."""

@@ -32,6 +32,7 @@ from model.inference.extraction import (
     ExtractionExample,
     Floats,
     Observations,
+    extractor,
     observe,
 )
 
@@ -88,9 +89,14 @@ def collections(tables: Sequence[CorpusTable], checkpoint: Checkpoint, count: in
 
 
 def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLLECTIONS) -> dict[str, Calibrator]:
-    """The calibrators of extraction, by name."""
+    """The calibrators of extraction, by name.
+
+    Raises:
+        CheckpointError: the checkpoint was not trained to extract.
+    """
     asked = list(collections(tables, checkpoint, count))
-    tasks = (observe(checkpoint, [one.collection.texts[row] for row in one.judged], one.attributes) for one in asked)
+    weights = extractor(checkpoint)
+    tasks = (observe(weights, [one.collection.texts[row] for row in one.judged], one.attributes) for one in asked)
     groups = {name: number for number, name in enumerate(sorted({one.collection.group for one in asked}))}
     spans, labels, owners = [], [], []
     kept: list[tuple[Asked, Observations]] = []

@@ -9,6 +9,7 @@ their order.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import time
@@ -17,10 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
+from model.adapters import adapter_path, load_adapter
+from model.architecture import TupleDenoiser
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError, OptionError
 from model.inference.batching import ModelTask, Progress, SpanCall
@@ -28,6 +32,7 @@ from model.inference.passages import AnsweredText, PassageReader, Reading, quest
 from model.serialization import Mask, Part
 from model.tuples import Evidence, Usage
 
+ADAPTER = "extract"
 CALIBRATOR = "extraction"
 NO_ANSWER_CALIBRATOR = "extraction_none"
 QUESTIONS = 6
@@ -165,19 +170,16 @@ def extract(
 ) -> ModelTask[ExtractionResult]:
     """Ask every text for every attribute.
 
-    Args:
-        checkpoint: weights whose span head was trained.
-
     Raises:
         OptionError: an attribute is asked twice, or the value of an example does not stand in its text.
-        CheckpointError: the checkpoint has no calibrators of extraction.
+        CheckpointError: the checkpoint was not trained to extract, or has no calibrators of it.
     """
     check_attributes(attributes)
     calibration = checkpoint.calibration
     if calibration is None or not {CALIBRATOR, NO_ANSWER_CALIBRATOR} <= calibration.calibrators.keys():
         raise CheckpointError("the checkpoint cannot extract: run `python -m model.finetuning.extraction`")
     began = time.monotonic()
-    observed, tokens = yield from observe(checkpoint, texts, attributes, progress)
+    observed, tokens = yield from observe(extractor(checkpoint), texts, attributes, progress)
     answers: dict[tuple[str, int], Extraction] = {}
     for attribute in range(len(attributes)):
         judged = [observed.judge(text, attribute) for text in observed.texts]
@@ -200,6 +202,26 @@ def extract(
 _BLANK = Extraction(
     0, 0, ExtractionOutcome.NONE, Evidence("model", (), "the text is empty"), confidence=1.0
 )  # the model needs no reading to know
+
+
+_EXTRACTORS: WeakKeyDictionary[TupleDenoiser, Checkpoint] = WeakKeyDictionary()
+
+
+def extractor(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with the weights that were trained to point at answers; loaded once.
+
+    Raises:
+        CheckpointError: it has none, or they do not fit.
+    """
+    known = _EXTRACTORS.get(checkpoint.denoiser)
+    if known is None:
+        path = adapter_path(checkpoint, ADAPTER)
+        if not path.is_file():
+            raise CheckpointError(f"the checkpoint cannot extract: it has no adapter {ADAPTER!r}")
+        sha256 = hashlib.sha256(f"{checkpoint.sha256} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+        known = replace(checkpoint, denoiser=load_adapter(checkpoint, path), sha256=sha256.hexdigest())
+        _EXTRACTORS[checkpoint.denoiser] = known
+    return known
 
 
 def check_attributes(attributes: Sequence[AskedAttribute]) -> None:
@@ -231,7 +253,11 @@ def observe(
     attributes: Sequence[AskedAttribute],
     progress: Progress | None = None,
 ) -> ModelTask[tuple[Observations, int]]:
-    """Let the network point at answers in every distinct text; gives what it says, and the tokens that it read."""
+    """Let the network point at answers in every distinct text; gives what it says, and the tokens that it read.
+
+    Args:
+        checkpoint: weights whose span head was trained, see `extractor`.
+    """
     distinct = sorted({text for text in texts if text and text.strip()})
     reader = _GroupReader(PassageReader(checkpoint.serializer), attributes)
     waiting: list[_Window] = []
