@@ -23,7 +23,7 @@ from service.cli.serving import serve
 
 app = typer.Typer(
     name="rpt",
-    help="Find and repair wrong cells, fill missing ones, resolve duplicates, extract values, serve all of it over REST.",
+    help="Repair wrong cells, fill missing ones, resolve duplicates, extract values; serve all of it over REST.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,

@@ -107,12 +107,12 @@ def _wanted(table: WholeTable, column: str, attributes: Sequence[str], examples:
         raise CommandError(f"{examples} needs the columns {', '.join(EXAMPLE_COLUMNS)}")
     places = [answered.names.index(name) for name in EXAMPLE_COLUMNS]
     for number, row in zip(answered.numbers, answered.rows, strict=True):
-        text, name, value = (row[place] for place in places)
-        if name not in wanted or not text:
+        text, asked, value = (row[place] for place in places)
+        if asked not in wanted or not text:
             raise CommandError(f"{examples}, row {number}: it needs a text, and an attribute that is asked for")
         if value and value not in text:
             raise CommandError(f"{examples}, row {number}: the value does not stand in the text")
-        wanted[name] = replace(wanted[name], examples=(*wanted[name].examples, (text, value or None)))
+        wanted[asked] = replace(wanted[asked], examples=(*wanted[asked].examples, (text, value or None)))
     return list(wanted.values())
 
 
