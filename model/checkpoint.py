@@ -4,6 +4,7 @@ config.json          ModelConfig and the format version
 tokenizer.json       the byte-level BPE
 weights.safetensors  16-bit weights; no pickle anywhere
 judges.safetensors   trees over column statistics (absent right after pretraining)
+names.safetensors    what values say of the name of their column (absent right after pretraining)
 calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
 card.json            the model card: data, licences, steps, seed, commit, metrics, limits
 """
@@ -26,6 +27,8 @@ from model.calibration import Calibration
 from model.config import ModelConfig
 from model.errors import CheckpointError
 from model.judge import Judge, load_judges
+from model.naming import FILE as NAMES_FILE
+from model.naming import NameModel
 from model.serialization import TupleSerializer
 from model.tokenizer import TupleTokenizer
 
@@ -43,6 +46,7 @@ class Checkpoint:
         sha256: hash of the weights file, hex.
         precision: `bfloat16` or `float32`, the type that the weights are computed in.
         judges: trees over column statistics by name, `detection` and `repair`; empty where none have been trained.
+        names: what values say of column names; None where it has not been trained.
         calibration: None where none has been fitted; inference then refuses to give probabilities.
         card: the model card as JSON.
     """
@@ -56,6 +60,7 @@ class Checkpoint:
     serializer: TupleSerializer
     denoiser: TupleDenoiser
     judges: Mapping[str, Judge]
+    names: NameModel | None
     calibration: Calibration | None
     card: dict[str, Any]
 
@@ -130,6 +135,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         raise CheckpointError(f"cannot load {weights_path.name} of checkpoint {folder.name!r}: {error}") from error
     denoiser.to(PRECISIONS[precision]).eval().requires_grad_(False)
     judges_path = folder / JUDGES_FILE
+    names_path = folder / NAMES_FILE
     calibration_path = folder / "calibration.json"
     return Checkpoint(
         name=str(card.get("name", folder.name)),
@@ -141,6 +147,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         serializer=TupleSerializer(tokenizer, config),
         denoiser=denoiser,
         judges=load_judges(judges_path) if judges_path.exists() else {},
+        names=NameModel.load(names_path) if names_path.exists() else None,
         calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
         card=card,
     )
