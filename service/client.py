@@ -30,6 +30,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from api_schemas.annotation import AnnotationRequest, AnnotationResponse
 from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
 from api_schemas.extraction import ExtractionRequest, ExtractionResponse
@@ -238,6 +239,10 @@ class Client:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
 
+    def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
+        """`POST /v1/annotate`: labels for the columns of a table."""
+        return _read(self._ask(_question("/v1/annotate", request)), AnnotationResponse)
+
     def extract(self, request: ExtractionRequest) -> ExtractionResponse:
         """`POST /v1/extract`: values of attributes out of texts."""
         return _read(self._ask(_question("/v1/extract", request)), ExtractionResponse)
@@ -321,6 +326,10 @@ class AsyncClient:
     async def plan_resolution(self, request: ResolutionRequest) -> PlanResponse:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(await self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
+
+    async def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
+        """`POST /v1/annotate`: labels for the columns of a table."""
+        return _read(await self._ask(_question("/v1/annotate", request)), AnnotationResponse)
 
     async def extract(self, request: ExtractionRequest) -> ExtractionResponse:
         """`POST /v1/extract`: values of attributes out of texts."""

@@ -28,6 +28,15 @@ import torch
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import InputError, ModelError
 from model.finetuning.adapt import MIN_TUPLES as MIN_ADAPTED_ROWS
+from model.inference.annotation import BUILT_IN as BUILT_IN_LABELS
+from model.inference.annotation import (
+    Annotation,
+    AnnotationOptions,
+    AnnotationResult,
+    LabelCandidate,
+    LabelledColumn,
+    annotate,
+)
 from model.inference.batching import ModelTask, Progress, TaskPool
 from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
@@ -85,9 +94,13 @@ if TYPE_CHECKING:
 
 # The routes and the command line speak to the model in these words, and through this module alone.
 __all__ = [
+    "BUILT_IN_LABELS",
     "MIN_ADAPTED_ROWS",
     "Adaptation",
     "AdaptationOptions",
+    "Annotation",
+    "AnnotationOptions",
+    "AnnotationResult",
     "AskedAttribute",
     "BlockingPlan",
     "Cardinality",
@@ -112,6 +125,8 @@ __all__ = [
     "FunctionalDependency",
     "InputError",
     "JudgedPair",
+    "LabelCandidate",
+    "LabelledColumn",
     "Load",
     "ModelDescription",
     "ModelError",
@@ -139,7 +154,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "resolve", "extract")
+TASKS = ("clean", "complete", "resolve", "annotate", "extract")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -338,6 +353,12 @@ class Engine:
     ) -> Future[ExtractionResult]:
         """Find the values of attributes in texts."""
         return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress))
+
+    def annotate(
+        self, relation: Relation, options: AnnotationOptions, progress: Progress | None = None
+    ) -> Future[AnnotationResult]:
+        """Label the columns of a table."""
+        return self.submit(lambda checkpoint: annotate(checkpoint, relation, options, progress))
 
     def drain(self) -> None:
         """Take no new requests; those at work and waiting go on."""

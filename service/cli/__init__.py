@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
+from service.cli.annotating import annotate
 from service.cli.cleaning import clean, complete
 from service.cli.diagnosis import doctor
 from service.cli.evaluation import evaluate, pretrain
@@ -33,6 +34,7 @@ app.command()(serve)
 app.command()(clean)
 app.command()(complete)
 app.command()(resolve)
+app.command()(annotate)
 app.command()(extract)
 app.add_typer(patch_app, name="patch")
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}

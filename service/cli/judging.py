@@ -144,6 +144,16 @@ class Extracted:
     evidence_source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """The labels of one column, best first with their confidences; `label` where the best is likely enough."""
+
+    column: str
+    label: str | None
+    candidates: tuple[tuple[str, float], ...]
+    detail: str
+
+
 NamedRows = tuple[Sequence[str], Sequence[tuple[Text, ...]]]
 """Distinct column names and rows of one table."""
 
@@ -164,6 +174,15 @@ class Judges(Protocol):
 
     def completion(self, options: JudgingOptions) -> Judge:
         """Fills missing cells."""
+
+    def annotation(
+        self, table: NamedRows, labels: Sequence[str] | None, min_confidence: float, progress: Progress
+    ) -> list[Annotated]:
+        """Labels for each column, out of `labels` or of the built-in ones.
+
+        Raises:
+            JudgingError: the model refuses the labels, or was not trained to annotate.
+        """
 
     def extraction(self, texts: Sequence[Text], wanted: Sequence[Wanted], progress: Progress) -> list[Extracted]:
         """The value of each attribute in each text.
@@ -305,6 +324,24 @@ class _EngineJudges:
             return [_judgement(one, one.value, None) for one in result.completions]
 
         return judge
+
+    def annotation(
+        self, table: NamedRows, labels: Sequence[str] | None, min_confidence: float, progress: Progress
+    ) -> list[Annotated]:
+        from service.engine import AnnotationOptions, Relation
+
+        names, rows = table
+        asked = AnnotationOptions(None if labels is None else tuple(labels), min_confidence)
+        result = _result(self._engine.annotate(Relation.of(names, rows), asked, progress))
+        return [
+            Annotated(
+                names[one.attribute],
+                one.label,
+                tuple((candidate.label, candidate.confidence) for candidate in one.candidates),
+                one.detail,
+            )
+            for one in result.annotations
+        ]
 
     def extraction(self, texts: Sequence[Text], wanted: Sequence[Wanted], progress: Progress) -> list[Extracted]:
         from service.engine import AskedAttribute, ExtractionExample

@@ -26,6 +26,7 @@ _STAGES = {
     "compare": "Comparing them",
     "judge": "Judging them",
     "cluster": "Putting records together",
+    "annotate": "Judging columns",
     "extract": "Reading texts",
 }
 
