@@ -276,7 +276,7 @@ def observe(
         waiting = []
         if progress is not None:
             progress("extract", number + 1, len(distinct))
-    pointings = {key: _merged(key[0], windows) for key, windows in found.items()}
+    pointings = {key: _merged(windows) for key, windows in found.items()}
     return Observations(attributes, distinct, pointings), tokens
 
 
@@ -416,8 +416,10 @@ def _same_kind(one: str, other: str) -> bool:
     return (one.isalpha() and other.isalpha()) or (one.isdigit() and other.isdigit())
 
 
-def _merged(text: str, windows: Sequence[_Scored]) -> Pointing:
+def _merged(windows: Sequence[_Scored]) -> Pointing:
     """All windows of one text: each span against there being no answer in any of them."""
+    if any(math.isnan(one.any_answer) for one in windows):
+        return Pointing((), math.nan, 0)
     total = float(np.logaddexp.reduce([0.0, *(one.any_answer for one in windows)]))
     best: dict[tuple[int, int], float] = {}
     for odds, start, end in (span for one in windows for span in one.spans):
@@ -509,9 +511,10 @@ class Observations:
             if value not in seen and (value in taught.hits or value in told.sure)
         )
         spans = (*pointing.candidates, *(Candidate(start, end, _UNSEEN) for start, end in extra))
-        own = 0.0 if math.isnan(pointing.no_answer) else 1.0 - math.exp(pointing.no_answer)
+        no_answer = 0.0 if math.isnan(pointing.no_answer) else pointing.no_answer
+        own = 1.0 - math.exp(no_answer)
         about = {
-            "no_answer": max(_LEAST, pointing.no_answer),
+            "no_answer": max(_LEAST, no_answer),
             "shown": float(min(1, pointing.shown)),
             "examples": math.log1p(taught.examples),
             "example_rate": _logit((taught.answered + 0.5) / (taught.examples + 1)),
@@ -521,7 +524,7 @@ class Observations:
         rows = []
         for number, one in enumerate(spans):
             value = fold(text[one.start : one.end])
-            others = max([pointing.no_answer, *(other.log_probability for other in spans if other is not one)])
+            others = max([no_answer, *(other.log_probability for other in spans if other is not one)])
             share, count = told.apart_from(value, seen.get(value, 0.0), value in places)
             known = {
                 **about,
