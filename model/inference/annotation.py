@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -193,10 +194,7 @@ def witnesses(
     assert checkpoint.names is not None
     plain = [" ".join(name_words(label)) or label for label in labels]
     spelled = tuple(dict.fromkeys(form for label in plain for form in _spellings(label)))
-    references = yield from _likelihoods(
-        [_reference_call(checkpoint, values, spelled) for values in _REFERENCES], plain
-    )
-    prior = np.logaddexp.reduce(references) - np.log(len(references))
+    prior = yield from _priors(checkpoint, plain)
     found: list[Floats] = []
     tokens = 0
     for start in range(0, len(asked), _CALLS):
@@ -242,6 +240,26 @@ _REFERENCES = (
     ("A Night to Remember", "The Long Road", "Home"),
 )
 """Columns of many kinds: a label that is likely for all of them is no news for one."""
+
+
+_KNOWN_PRIORS: OrderedDict[tuple[str, str], float] = OrderedDict()
+_MOST_PRIORS = 20_000
+
+
+def _priors(checkpoint: Checkpoint, plain: Sequence[str]) -> ModelTask[Floats]:
+    """How likely each label is for any column, (labels,): the mean over reference columns, kept for the next time."""
+    new = tuple(sorted({label for label in plain if (checkpoint.sha256, label) not in _KNOWN_PRIORS}))
+    known = {label: _KNOWN_PRIORS[checkpoint.sha256, label] for label in plain if label not in new}
+    if new:
+        spelled = tuple(dict.fromkeys(form for label in new for form in _spellings(label)))
+        calls = [_reference_call(checkpoint, values, spelled) for values in _REFERENCES]
+        said = yield from _likelihoods(calls, new)
+        means = np.logaddexp.reduce(said) - np.log(len(said))
+        known |= dict(zip(new, means.tolist(), strict=True))
+        _KNOWN_PRIORS.update({(checkpoint.sha256, label): known[label] for label in new})
+        while len(_KNOWN_PRIORS) > _MOST_PRIORS:
+            _KNOWN_PRIORS.popitem(last=False)
+    return np.array([known[label] for label in plain])
 
 
 def _reference_call(checkpoint: Checkpoint, values: tuple[Value, ...], spelled: tuple[str, ...]) -> AnswerCall:
