@@ -92,7 +92,7 @@ def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLL
     """The calibrators of extraction, by name.
 
     Raises:
-        CheckpointError: the checkpoint was not trained to extract.
+        InputError: the checkpoint was not trained to extract.
     """
     asked = list(collections(tables, checkpoint, count))
     weights = extractor(checkpoint)

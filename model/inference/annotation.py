@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz import fuzz
 
+from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, OptionError
+from model.errors import InputError, OptionError
 from model.inference.batching import AnswerCall, ModelTask, Progress
 from model.inference.canonical import Canonical
 from model.inference.formats import KINDS, accepted_kinds, kind_shares
@@ -143,21 +144,22 @@ def annotate(
 
     Raises:
         OptionError: no label, a label twice or blank, or an example whose label is none of them.
-        CheckpointError: the checkpoint has no model of names, or no calibrator of annotation.
+        InputError: the checkpoint has no model of names, or no calibrator of annotation.
     """
     options = options or AnnotationOptions()
     labels = tuple(sorted(options.labels if options.labels is not None else BUILT_IN))
     _check(labels, options)
-    if checkpoint.names is None or checkpoint.calibration is None:
-        raise CheckpointError("the checkpoint cannot annotate: run `python -m model.finetuning.naming`")
-    calibrator = checkpoint.calibration[CALIBRATOR]
+    calibrators = {} if checkpoint.calibration is None else checkpoint.calibration.calibrators
+    if checkpoint.names is None or CALIBRATOR not in calibrators:
+        raise InputError("the checkpoint cannot annotate: run `python -m model.finetuning.naming`, then `….annotation`")
+    calibrator = calibrators[CALIBRATOR]
     began = time.monotonic()
     canonical = Canonical.of(relation)
     asked = [(canonical.relation, attribute) for attribute in range(len(canonical.attributes))]
     judged, tokens = yield from witnesses(checkpoint, asked, labels, progress)
     confidences = [calibrator.predict(features) for features in judged]
     if options.examples:
-        taught = yield from _taught(checkpoint, labels, options.examples)
+        taught = yield from _taught(checkpoint, calibrator, labels, options.examples)
         columns = [canonical.relation.column(attribute) for attribute in range(len(canonical.attributes))]
         confidences = [taught.confidences(column, own) for column, own in zip(columns, confidences, strict=True)]
     annotations = [
@@ -417,12 +419,12 @@ def _vector(column: Sequence[Value], own: Floats) -> Floats:
     return np.concatenate([counts, [shares.get(kind, 0.0) for kind in KINDS], odds])
 
 
-def _taught(checkpoint: Checkpoint, labels: Sequence[str], examples: Sequence[LabelledColumn]) -> ModelTask[_Taught]:
+def _taught(
+    checkpoint: Checkpoint, calibrator: Calibrator, labels: Sequence[str], examples: Sequence[LabelledColumn]
+) -> ModelTask[_Taught]:
     """Fit the classifier; each labelled column is judged as a table of its own."""
     from sklearn.linear_model import LogisticRegression
 
-    assert checkpoint.calibration is not None
-    calibrator = checkpoint.calibration[CALIBRATOR]
     ordered = sorted(examples, key=lambda one: (one.label, one.name, [value or "" for value in one.values]))
     alone = [Relation.of((one.name or "1",), [(value,) for value in one.values]) for one in ordered]
     judged, _ = yield from witnesses(checkpoint, [(Canonical.of(one).relation, 0) for one in alone], labels)

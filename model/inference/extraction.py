@@ -26,7 +26,7 @@ import numpy.typing as npt
 from model.adapters import adapter_path, load_adapter
 from model.architecture import TupleDenoiser
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, OptionError
+from model.errors import InputError, OptionError
 from model.inference.batching import ModelTask, Progress, SpanCall
 from model.inference.passages import AnsweredText, PassageReader, Reading, question
 from model.serialization import Mask, Part
@@ -172,12 +172,12 @@ def extract(
 
     Raises:
         OptionError: an attribute is asked twice, or the value of an example does not stand in its text.
-        CheckpointError: the checkpoint was not trained to extract, or has no calibrators of it.
+        InputError: the checkpoint was not trained to extract, or has no calibrators of it.
     """
     check_attributes(attributes)
     calibration = checkpoint.calibration
     if calibration is None or not {CALIBRATOR, NO_ANSWER_CALIBRATOR} <= calibration.calibrators.keys():
-        raise CheckpointError("the checkpoint cannot extract: run `python -m model.finetuning.extraction`")
+        raise InputError("the checkpoint cannot extract: `python -m model.finetuning.extraction` fits its calibrators")
     began = time.monotonic()
     observed, tokens = yield from observe(extractor(checkpoint), texts, attributes, progress)
     answers: dict[tuple[str, int], Extraction] = {}
@@ -211,13 +211,14 @@ def extractor(checkpoint: Checkpoint) -> Checkpoint:
     """The checkpoint with the weights that were trained to point at answers; loaded once.
 
     Raises:
-        CheckpointError: it has none, or they do not fit.
+        InputError: it has none.
+        CheckpointError: they do not fit.
     """
     known = _EXTRACTORS.get(checkpoint.denoiser)
     if known is None:
         path = adapter_path(checkpoint, ADAPTER)
         if not path.is_file():
-            raise CheckpointError(f"the checkpoint cannot extract: it has no adapter {ADAPTER!r}")
+            raise InputError(f"the checkpoint cannot extract: it has no adapter {ADAPTER!r}")
         sha256 = hashlib.sha256(f"{checkpoint.sha256} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
         known = replace(checkpoint, denoiser=load_adapter(checkpoint, path), sha256=sha256.hexdigest())
         _EXTRACTORS[checkpoint.denoiser] = known

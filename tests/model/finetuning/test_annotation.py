@@ -39,5 +39,6 @@ def test_the_calibrator_is_added_and_the_others_stay(
     assert main(["--corpus", str(tmp_path), "--checkpoint", str(folder), "--columns", "40"]) == 0
     after = json.loads((folder / "calibration.json").read_text())
     added = after["calibrators"].pop("annotation")
+    assert added != before["calibrators"].pop("annotation")
     assert after == before
     assert tuple(added["features"]) == FEATURES and any(added["coefficients"])

@@ -13,8 +13,7 @@ from model.corpus import CorpusTable
 from model.finetuning.extraction import ask, collections, main
 from model.finetuning.extraction_examples import ExtractionFactory
 from model.inference.extraction import FEATURES, NO_ANSWER_FEATURES
-from tests.conftest import write_shard
-from tests.model.inference.test_extraction import add_adapter
+from tests.conftest import add_adapter, write_shard
 
 
 def test_examples_of_a_collection_are_not_judged(tables: Sequence[CorpusTable], checkpoint: Checkpoint) -> None:
@@ -52,6 +51,8 @@ def test_the_calibrators_are_added_and_the_others_stay(
     before = json.loads((folder / "calibration.json").read_text())
     assert main(["--corpus", str(tmp_path), "--checkpoint", str(folder), "--collections", "8"]) == 0
     after = json.loads((folder / "calibration.json").read_text())
+    for name in ("extraction", "extraction_none"):
+        assert after["calibrators"][name] != before["calibrators"].pop(name)
     added = {name: after["calibrators"].pop(name) for name in ("extraction", "extraction_none")}
     assert after == before
     assert tuple(added["extraction"]["features"]) == FEATURES

@@ -11,7 +11,7 @@ import pytest
 
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint
-from model.errors import CheckpointError, OptionError
+from model.errors import InputError, OptionError
 from model.inference.annotation import (
     BUILT_IN,
     FEATURES,
@@ -131,6 +131,6 @@ def test_the_built_in_labels_are_distinct() -> None:
     assert len(set(BUILT_IN)) == len(BUILT_IN) > 60
 
 
-def test_a_checkpoint_that_was_not_trained_to_annotate_says_so(checkpoint: Checkpoint) -> None:
-    with pytest.raises(CheckpointError, match="cannot annotate"):
-        columns(checkpoint, TABLE)
+def test_a_checkpoint_that_was_not_trained_to_annotate_says_so(bare_checkpoint: Checkpoint) -> None:
+    with pytest.raises(InputError, match="cannot annotate"):
+        columns(bare_checkpoint, TABLE)

@@ -6,18 +6,16 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.adapters import adapter_path, save_adapter
-from model.architecture import TupleDenoiser
+from model.adapters import adapter_path
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.errors import CheckpointError, OptionError
+from model.errors import InputError, OptionError
 from model.inference import extraction
 from model.inference.batching import ModelTask, SpanCall, run_task, run_tasks
 from model.inference.extraction import (
@@ -37,18 +35,10 @@ from model.inference.extraction import (
     phrases,
     shape,
 )
-from tests.conftest import MakeCalibrator
+from tests.conftest import MakeCalibrator, add_adapter
 
 TEXTS = ["Acme kettle 1.5 L red", "Globex kettle 2 L", "Acme pan 28 cm, black 🍳", "plain"]
 ATTRIBUTES = [AskedAttribute("brand"), AskedAttribute("color")]
-
-
-def add_adapter(folder: Path, denoiser: TupleDenoiser) -> None:
-    """An adapter that holds the span head as it is."""
-    denoiser.requires_grad_(False)
-    denoiser.span.requires_grad_(True)
-    save_adapter(folder / "adapters" / "extract.safetensors", denoiser, {})
-    denoiser.requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -233,11 +223,13 @@ def test_attributes_that_cannot_be_asked_are_refused(
         answers(extracting, TEXTS, attributes)
 
 
-def test_a_checkpoint_that_was_not_trained_to_extract_says_so(checkpoint: Checkpoint, extracting: Checkpoint) -> None:
-    with pytest.raises(CheckpointError, match="cannot extract"):
-        answers(checkpoint, TEXTS, ATTRIBUTES)
-    assert not adapter_path(checkpoint, extraction.ADAPTER).exists()
-    with pytest.raises(CheckpointError, match="no adapter"):
-        extractor(replace(checkpoint, calibration=extracting.calibration))
+def test_a_checkpoint_that_was_not_trained_to_extract_says_so(
+    bare_checkpoint: Checkpoint, extracting: Checkpoint
+) -> None:
+    with pytest.raises(InputError, match="cannot extract"):
+        answers(bare_checkpoint, TEXTS, ATTRIBUTES)
+    assert not adapter_path(bare_checkpoint, extraction.ADAPTER).exists()
+    with pytest.raises(InputError, match="no adapter"):
+        extractor(replace(bare_checkpoint, calibration=extracting.calibration))
     assert extractor(extracting) is extractor(extracting)
     assert extractor(extracting).sha256 != extracting.sha256

@@ -83,6 +83,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"texts": ["fine", "x" * 200]}, "/texts/1"),
     ({"texts": ["a"] * 5}, "/texts"),
     ({"texts": ["a"] * 3, "attributes": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}, "/attributes"),
+    ({"texts": ["a", 5]}, "/texts/1"),
     ({"unknown": 1}, "/unknown"),
 ]
 
