@@ -76,7 +76,8 @@ class TrainingConfig:
         warmup_steps: linear warm-up before the cosine decay.
         weight_decay: AdamW's decay of matrices; vectors and embeddings are not decayed.
         clip_norm: gradient norm above which gradients are scaled down.
-        detection_weight: weight of the detection loss beside the decoder's loss.
+        answer_weight: weight of the decoder's loss; what has weight 0, here and below, is left out of fixed shapes.
+        detection_weight: weight of the detection loss beside it.
         match_weight: weight of the match loss (which context tuples tell of the same entity) beside it.
         context_size: most context tuples behind a target; each example draws 0 to this many.
         episodes_per_chunk: episodes whose examples are length-sorted together; resuming is exact at chunk ends.
@@ -99,6 +100,7 @@ class TrainingConfig:
     warmup_steps: int = 200
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    answer_weight: float = 1.0
     detection_weight: float = 1.0
     match_weight: float = 0.5
     context_size: int = 8

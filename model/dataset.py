@@ -175,12 +175,14 @@ class BatchShape:
     def of(cls, length: int, training: TrainingConfig) -> BatchShape:
         """The shape for inputs of at most `length` tokens; labels that do not fit are left out, which is rare."""
         rows = max(1, training.batch_tokens // length)
-        targets, cells = rows * (18 + length // 20), rows * (16 + length // 6)
-        pairs, questions = rows * max(1, training.context_size), rows * training.questions
+        targets = rows * (18 + length // 20) if training.answer_weight else 0
+        cells = rows * (16 + length // 6) if training.detection_weight else 0
+        pairs = rows * max(1, training.context_size) if training.match_weight else 0
+        questions = rows * training.questions
         return cls(rows, length, 96, targets, cells, pairs, questions)
 
 
-FIXED_LENGTHS = (112, 176, 256, 368, 512)
+FIXED_LENGTHS = (72, 112, 176, 256, 368, 512)
 """Input lengths of the fixed shapes; the longest is `max_tokens`."""
 
 

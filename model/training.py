@@ -61,12 +61,15 @@ class Position:
 
 
 def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: TrainingConfig) -> Losses:
-    """Cross-entropy of the answers and spans plus weighted detection and match losses, each a mean over its labels."""
+    """Cross-entropy of answers and spans, weighted with the detection and match losses, each a mean over its labels."""
     states = denoiser.encode(batch.encoder)
-    wrong = denoiser.detect(states, batch.cell_example, batch.cell_index)
-    detection = binary_cross_entropy_with_logits(wrong, batch.cell_wrong, reduction="none")
-    parts = {"detection": _sum_and_count(detection, batch.cell_weight)}
-    total = config.detection_weight * _mean(parts["detection"])
+    parts: dict[str, Tensor] = {}
+    total = states.new_zeros((), dtype=torch.float32)
+    if config.detection_weight:
+        wrong = denoiser.detect(states, batch.cell_example, batch.cell_index)
+        detection = binary_cross_entropy_with_logits(wrong, batch.cell_wrong, reduction="none")
+        parts["detection"] = _sum_and_count(detection, batch.cell_weight)
+        total = total + config.detection_weight * _mean(parts["detection"])
     if config.match_weight:
         same = denoiser.match_logits(states, batch.pair_example, batch.pair_index)
         match = binary_cross_entropy_with_logits(same, batch.pair_same, reduction="none")
@@ -78,14 +81,14 @@ def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: Training
         span = cross_entropy(scores, ends, reduction="none").mean(1)
         parts["span"] = _sum_and_count(span, batch.span_weight)
         total = total + _mean(parts["span"])
-    if len(batch.target_id) == 0:
+    if not config.answer_weight or len(batch.target_id) == 0:
         return Losses(total, _detached(parts))
     hidden = denoiser.decode(states, batch.encoder, batch.answers)
     copying = denoiser.copying(hidden, denoiser.copy_keys(states, batch.encoder), batch.encoder)
     negative = -denoiser.token_log_probabilities(
         hidden, copying, batch.encoder, batch.target_example, batch.target_index, batch.target_id
     )
-    total = total + _mean(_sum_and_count(negative, batch.target_weight))
+    total = total + config.answer_weight * _mean(_sum_and_count(negative, batch.target_weight))
     counts = negative.new_zeros(2, len(TASKS))
     counts.index_add_(1, batch.target_task, torch.stack([negative.detach() * batch.target_weight, batch.target_weight]))
     parts |= {task: counts[:, number] for number, task in enumerate(TASKS)}

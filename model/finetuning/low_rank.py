@@ -27,13 +27,17 @@ from model.corpus import Table
 from model.dataset import ExampleSource
 from model.evaluation.benchmark import benchmark_folder
 from model.evaluation.matching_sets import LABELLED_SETS, read_matching_set, related
+from model.finetuning.extraction_examples import ExtractionFactory
 from model.finetuning.matching_examples import MatchFactory
 from model.packing import corpus_path, read_training_tables
 from model.training import Trainer
 
 logger = logging.getLogger(__name__)
 
-SHAPES = {"match": AdapterShape(32, ("encoder",), ("match",))}
+SHAPES = {
+    "match": AdapterShape(32, ("encoder",), ("match",)),
+    "extract": AdapterShape(64, ("encoder",), ("span",)),
+}
 """What the adapter of each task changes."""
 
 
@@ -72,6 +76,8 @@ def make_source(
     bench: Path,
 ) -> ExampleSource:
     """Where the examples of a task come from."""
+    if task == "extract":
+        return ExtractionFactory(tables, checkpoint.serializer, training)
     return MatchFactory(tables, [read_matching_set(bench, name) for name in sets], checkpoint.serializer, training)
 
 
