@@ -97,6 +97,11 @@ class NameModel:
         evidence: Floats = self.weights @ means.mean(0) + self.bias - self.prior
         return evidence
 
+    def places(self, words: Iterable[str]) -> list[int]:
+        """Where words stand in `words`; those that it does not know are left out."""
+        known = {word: place for place, word in enumerate(self.words)}
+        return [known[word] for word in words if word in known]
+
     def save(self, path: Path) -> None:
         """Write one safetensors file, numbers in 16 bits."""
         arrays = {name: getattr(self, name).astype(np.float16) for name in ("vectors", "weights", "bias", "prior")}

@@ -1,4 +1,4 @@
-"""`python -m model.finetuning.naming`: train a checkpoint's model of names on the columns of the corpus.
+"""`python -m model.finetuning.naming`: train a checkpoint's model of names on columns of the corpus and of products.
 
 A column is some of its values; its labels are the words of its name. Words that fewer than three repositories use are
 not learned, and a repository with many tables counts as the root of their number.
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from model.corpus import TRAINING_SHARDS, CorpusTable, corpus_folder, read_tables
 from model.errors import InputError
+from model.finetuning.products import invented_products
 from model.naming import BUCKETS, FILE, WIDTH, NameModel, chosen_values, grams, name_words
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ _VALUES = 8
 _REPOSITORIES = 3
 _MAX_ROWS = 400
 _LEARNING_RATE = 4e-3
+_TABLES_OF_PRODUCTS = 2000
+_PRODUCTS = 12
+_PRODUCT_GROUPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,16 @@ def named_columns(tables: Iterable[CorpusTable]) -> Iterator[NamedColumn]:
             words, values = name_words(name), chosen_values(table.relation.column(attribute))
             if words and len(values) >= 3:
                 yield NamedColumn(table.repository, words, tuple(values))
+
+
+def product_columns(count: int, seed: int = 0) -> Iterator[NamedColumn]:
+    """The columns of `count` tables of invented products: trade's words, of which open tables have few."""
+    for number in range(count):
+        relation = invented_products(random.Random(f"names:{seed}:{number}"), _PRODUCTS)
+        for attribute, name in enumerate(relation.attributes):
+            values = chosen_values(relation.column(attribute))
+            if values:
+                yield NamedColumn(f"products {number % _PRODUCT_GROUPS}", name_words(name), tuple(values))
 
 
 def train(columns: Sequence[NamedColumn], steps: int = STEPS, seed: int = 0) -> NameModel:
@@ -137,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     folder = corpus_folder(options.corpus)
     tables = (table for shard in TRAINING_SHARDS for table in read_tables(folder / shard, _MAX_ROWS))
-    columns = list(named_columns(tables))
+    columns = [*named_columns(tables), *product_columns(_TABLES_OF_PRODUCTS, options.seed)]
     logger.info("%d columns", len(columns))
     train(columns, options.steps, options.seed).save(Path(options.checkpoint) / FILE)
     return 0

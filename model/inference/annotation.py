@@ -75,8 +75,8 @@ _KIN: dict[str, tuple[str, ...]] = {
 """Words of names that a word of a label stands for as well."""
 
 FEATURES = (
-    "likelihood", "likelihood_rank", "values", "values_above_mean", "values_rank", "kind_fit", "kind_misfit",
-    "untyped_misfit", "header", "header_rank", "label_in_values",
+    "likelihood", "likelihood_rank", "values", "values_above_mean", "values_rank", "kind_fit", "kind_rank",
+    "kind_misfit", "untyped_misfit", "header", "header_rank", "label_in_values",
 )  # fmt: skip
 """What is known of a label for a column; `_features` says what they are."""
 
@@ -328,16 +328,29 @@ def _features(
         accepted = accepted_kinds(name_words(label))
         fit = sum(share * accepted.get(kind, 0.0) for kind, share in shares.items())
         typed = 1.0 - shares.get("text", 0.0) - 0.5 * shares.get("code", 0.0) if shares else 0.0
-        within = _share_with(values, name_words(label))
-        rows[number] = [
-            likelihoods[number], 0.0, spoken[number], 0.0, 0.0, fit if accepted else 0.0,
-            1.0 - fit if accepted else 0.0, 0.0 if accepted else typed, header[number], 0.0, within,
-        ]  # fmt: skip
-    for place, source in ((1, 0), (4, 2), (9, 8)):
-        rows[:, place] = rows[:, source] - _best_other(rows[:, source])
-    rows[:, 3] = rows[:, 2] - rows[:, 2].mean()
-    rows[:, 0] -= rows[:, 0].mean()
+        known = {
+            "likelihood": likelihoods[number] - likelihoods.mean(),
+            "values": spoken[number],
+            "values_above_mean": spoken[number] - spoken.mean(),
+            "kind_fit": fit if accepted else 0.0,
+            "kind_misfit": 1.0 - fit if accepted else 0.0,
+            "untyped_misfit": 0.0 if accepted else typed,
+            "header": header[number],
+            "label_in_values": _share_with(values, name_words(label)),
+        }
+        rows[number] = [known.get(name, 0.0) for name in FEATURES]
+    for rank, source in _RANKS.items():
+        scores = rows[:, FEATURES.index(source)]
+        rows[:, FEATURES.index(rank)] = scores - _best_other(scores)
     return rows
+
+
+_RANKS = {
+    "likelihood_rank": "likelihood",
+    "values_rank": "values",
+    "kind_rank": "kind_fit",
+    "header_rank": "header",
+}
 
 
 def _best_other(scores: Floats) -> Floats:
@@ -351,15 +364,23 @@ def _best_other(scores: Floats) -> Floats:
 
 
 def _spoken(names: NameModel, values: Sequence[str], labels: Sequence[str]) -> Floats:
-    """Log-odds of each label by its words and those that stand for them, (labels,); 0 where no word is known."""
+    """Log-odds of each label by its words and those that stand for them, (labels,).
+
+    A label of which no word is known is worth as much as the others on average.
+    """
     odds = dict(zip(names.words, names.log_odds(values).tolist(), strict=True))
     spoken = []
     for label in labels:
         words = name_words(label)
         own = [odds[word] for word in words if word in odds]
-        kin = [odds[other] - 0.5 for word in words for other in _KIN.get(word, ()) if other in odds]
-        spoken.append(max([*own, *kin], default=0.0))
-    return np.array(spoken)
+        kin = [odds[other] - _KIN_COST for word in words for other in _KIN.get(word, ()) if other in odds]
+        spoken.append(max([*own, *kin], default=np.nan))
+    found = np.array(spoken)
+    known = found[~np.isnan(found)]
+    return np.where(np.isnan(found), known.mean() if len(known) else 0.0, found)
+
+
+_KIN_COST = 0.5
 
 
 def _likeness(name: str, label: str) -> float:

@@ -29,6 +29,7 @@ from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.batching import ModelTask, Progress, SpanCall
 from model.inference.passages import AnsweredText, PassageReader, Reading, question
+from model.naming import NameModel, name_words
 from model.serialization import Mask, Part
 from model.tuples import Evidence, Usage
 
@@ -50,6 +51,8 @@ _SHOWN_PIECES = 2
 _MOST_TOKENS = 640
 _CALLS = 256
 _PHRASE_WORDS = 6
+_NAMED = 4
+_NAMED_WORDS = 3
 _SURE = 0.5
 _LEAST = -12.0
 _UNSEEN = -8.0
@@ -60,6 +63,7 @@ Floats = npt.NDArray[np.float64]
 FEATURES = (
     "log_probability", "no_answer", "gap", "is_first", "shown", "examples", "is_example", "example_logit", "same_shape",
     "example_rate", "support", "support_logit", "answer_rate", "words",
+    "named", "named_gap",
 )  # fmt: skip
 """What is known of a candidate; `Observations.judge` says what they are."""
 
@@ -278,7 +282,7 @@ def observe(
         if progress is not None:
             progress("extract", number + 1, len(distinct))
     pointings = {key: _merged(windows) for key, windows in found.items()}
-    return Observations(attributes, distinct, pointings), tokens
+    return Observations(attributes, distinct, pointings, checkpoint.names), tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,14 +461,19 @@ class Observations:
         attributes: Sequence[AskedAttribute],
         texts: Sequence[str],
         pointings: Mapping[tuple[str, int], Pointing],
+        names: NameModel | None = None,
     ) -> None:
         self.attributes = attributes
         self.texts = texts
         self.pointings = pointings
+        self._names = names
+        self._asked_words = [[] if names is None else _known_words(names, one.name) for one in attributes]
+        self._odds: dict[str, Floats] = {}
         self._taught = [_Taught.of(attribute.examples) for attribute in attributes]
         self._told = [self._collected(attribute) for attribute in range(len(attributes))]
         known = set[str]().union(*(one.hits for one in self._taught), *(one.sure for one in self._told))
-        self._places = {text: {p: place for p, place in phrases(text).items() if p in known} for text in texts}
+        self._phrases = {text: phrases(text) for text in texts}
+        self._places = {text: {p: q for p, q in found.items() if p in known} for text, found in self._phrases.items()}
         for text, places in self._places.items():
             for attribute, told in enumerate(self._told):
                 told.count(self._seen(text, attribute), places)
@@ -506,11 +515,10 @@ class Observations:
         pointing, taught, told = self.pointings[text, attribute], self._taught[attribute], self._told[attribute]
         seen = self._seen(text, attribute)
         places = self._places[text]
-        extra = sorted(
-            place
-            for value, place in places.items()
-            if value not in seen and (value in taught.hits or value in told.sure)
-        )
+        named = self._named(text, attribute)
+        best_named = sorted(named, key=lambda value: (-named[value], value))[:_NAMED]
+        known_values = [v for v in places if v in taught.hits or v in told.sure]
+        extra = sorted({self._phrases[text][v] for v in (*known_values, *best_named) if v not in seen})
         spans = (*pointing.candidates, *(Candidate(start, end, _UNSEEN) for start, end in extra))
         no_answer = 0.0 if math.isnan(pointing.no_answer) else pointing.no_answer
         own = 1.0 - math.exp(no_answer)
@@ -526,6 +534,7 @@ class Observations:
         for number, one in enumerate(spans):
             value = fold(text[one.start : one.end])
             others = max([no_answer, *(other.log_probability for other in spans if other is not one)])
+            spoken = self._speaks(text[one.start : one.end], attribute)
             share, count = told.apart_from(value, seen.get(value, 0.0), value in places)
             known = {
                 **about,
@@ -538,9 +547,31 @@ class Observations:
                 "support": math.log1p(count),
                 "support_logit": share,
                 "words": math.log1p(value.count(" ")),
+                "named": spoken,
+                "named_gap": spoken
+                - max((odds for other, odds in named.items() if not _overlap(other, value)), default=0.0),
             }
             rows.append([known[name] for name in FEATURES])
         return Judged(spans, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
+
+    def _speaks(self, value: str, attribute: int) -> float:
+        """How much a value speaks for the name of an attribute, as log-odds; 0 where no word of it is known."""
+        words = self._asked_words[attribute]
+        if not words or self._names is None:
+            return 0.0
+        if value not in self._odds:
+            self._odds[value] = self._names.log_odds([value]).astype(np.float64)
+        return float(self._odds[value][words].max())
+
+    def _named(self, text: str, attribute: int) -> dict[str, float]:
+        """How much each short phrase of a text speaks for the name of an attribute."""
+        if not self._asked_words[attribute]:
+            return {}
+        return {
+            value: self._speaks(text[start:end], attribute)
+            for value, (start, end) in self._phrases[text].items()
+            if value.count(" ") < _NAMED_WORDS
+        }
 
     def given(self, text: str, attribute: int) -> ExtractionExample | None:
         """The example that answers this very text."""
@@ -612,6 +643,15 @@ class _Told:
         said = self.said.get(value, 0.0) - (own if stands else 0.0)
         share = _logit((max(0.0, said) + 0.5) / (max(0, stood) + 1))
         return share, max(0, self.sure.get(value, 0) - (own >= _SURE))
+
+
+def _known_words(names: NameModel, name: str) -> list[int]:
+    """The words of an attribute's name that the model of names knows."""
+    return names.places(name_words(name))
+
+
+def _overlap(one: str, other: str) -> bool:
+    return bool(set(one.split()) & set(other.split()))
 
 
 def shape(value: str) -> str:

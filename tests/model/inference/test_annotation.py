@@ -41,7 +41,7 @@ def annotating(bare_checkpoint: Checkpoint, make_calibrator: MakeCalibrator) -> 
     for word in ("boston", "denver"):
         vectors[zlib.crc32(f"=={'<' + word + '>'}".encode()) % BUCKETS, 0] = 200.0
     names = NameModel(("city", "person"), vectors, np.eye(2, dtype=np.float32), np.zeros(2), np.zeros(2))  # type: ignore[arg-type]
-    weights = {"values": 2.0, "kind_fit": 6.0, "kind_misfit": -3.0, "header": 2.0, "label_in_values": 1.0}
+    weights = {"values_rank": 2.0, "kind_fit": 6.0, "kind_misfit": -3.0, "header": 2.0, "label_in_values": 1.0}
     calibration = Calibration({"annotation": make_calibrator(FEATURES, weights, -2.0)})
     return replace(bare_checkpoint, names=names, calibration=calibration)
 
