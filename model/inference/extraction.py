@@ -586,6 +586,8 @@ class Observations:
             return Evidence("example", (), "it is the value of an example")
         if features["support"] > 0:
             return Evidence("context", (), "the network points at it in other texts")
+        if features["log_probability"] <= _UNSEEN:
+            return Evidence("model", (), "it is written as values of that name are")
         return Evidence("model", (), "the network points at it, though not first")
 
 

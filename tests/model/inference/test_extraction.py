@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -35,6 +36,7 @@ from model.inference.extraction import (
     phrases,
     shape,
 )
+from model.naming import BUCKETS, NameModel
 from tests.conftest import MakeCalibrator, add_adapter
 
 TEXTS = ["Acme kettle 1.5 L red", "Globex kettle 2 L", "Acme pan 28 cm, black 🍳", "plain"]
@@ -233,3 +235,22 @@ def test_a_checkpoint_that_was_not_trained_to_extract_says_so(
         extractor(replace(bare_checkpoint, calibration=extracting.calibration))
     assert extractor(extracting) is extractor(extracting)
     assert extractor(extracting).sha256 != extracting.sha256
+
+
+def test_what_speaks_for_the_name_of_an_attribute_is_a_candidate() -> None:
+    text = "Acme pan red steel"
+    vectors = np.zeros((BUCKETS, 2), dtype=np.float32)
+    for word, place in (("red", 0), ("steel", 1)):
+        vectors[zlib.crc32(f"==<{word}>".encode()) % BUCKETS, place] = 100.0
+    nothing = np.zeros(2, dtype=np.float32)
+    names = NameModel(("color", "material"), vectors, np.eye(2, dtype=np.float32), nothing, nothing)
+    pointings = {(text, 0): pointing(text, "Acme", 0.2)}
+    observed = Observations([AskedAttribute("main_color")], [text], pointings, names)
+    red, acme = features(observed, text, "red"), features(observed, text, "Acme")
+    assert red["named"] == red["named_gap"] > 1.0 and red["log_probability"] == -8.0
+    assert acme["named"] == 0.0 and acme["named_gap"] == pytest.approx(-red["named"])
+    judged = observed.judge(text, 0)
+    number = [text[one.start : one.end] for one in judged.candidates].index("red")
+    assert "written as values of that name" in (observed.reason(text, 0, judged, number).detail or "")
+    silent = Observations([AskedAttribute("weight")], [text], pointings, names).judge(text, 0)
+    assert not silent.features[:, FEATURES.index("named")].any()
