@@ -30,8 +30,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from api_schemas.annotation import AnnotationRequest, AnnotationResponse
 from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
+from api_schemas.extraction import ExtractionRequest, ExtractionResponse
 from api_schemas.matching import MatchRequest, MatchResponse
 from api_schemas.models import ModelCard, ModelList
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
@@ -242,6 +244,14 @@ class Client:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
 
+    def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
+        """`POST /v1/annotate`: labels for the columns of a table."""
+        return _read(self._ask(_question("/v1/annotate", request)), AnnotationResponse)
+
+    def extract(self, request: ExtractionRequest) -> ExtractionResponse:
+        """`POST /v1/extract`: values of attributes out of texts."""
+        return _read(self._ask(_question("/v1/extract", request)), ExtractionResponse)
+
     def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""
         return _read(self._ask(_Question("GET", "/v1/models")), ModelList)
@@ -325,6 +335,14 @@ class AsyncClient:
     async def plan_resolution(self, request: ResolutionRequest) -> PlanResponse:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(await self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
+
+    async def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
+        """`POST /v1/annotate`: labels for the columns of a table."""
+        return _read(await self._ask(_question("/v1/annotate", request)), AnnotationResponse)
+
+    async def extract(self, request: ExtractionRequest) -> ExtractionResponse:
+        """`POST /v1/extract`: values of attributes out of texts."""
+        return _read(await self._ask(_question("/v1/extract", request)), ExtractionResponse)
 
     async def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from model.checkpoint import Checkpoint
 from model.errors import OptionError
+from model.evaluation.annotation import evaluate_annotate
 from model.evaluation.cleaning import evaluate_cleaning
 from model.evaluation.column_errors import evaluate_column_errors
+from model.evaluation.extraction import evaluate_extract
 from model.evaluation.false_alarms import evaluate_false_alarms
 from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
@@ -123,6 +125,18 @@ def _cluster(
     return evaluate_cluster(source.bench, checkpoint, progress)
 
 
+def _annotate(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_annotate(source.bench, checkpoint, resampling, progress)
+
+
+def _extract(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_extract(source.bench, checkpoint, resampling, progress)
+
+
 def _leaks(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
@@ -142,6 +156,8 @@ TASKS: dict[str, Measure] = {
     "match": _match,
     "pairs": _pairs,
     "cluster": _cluster,
+    "annotate": _annotate,
+    "extract": _extract,
     "leaks": _leaks,
 }
 """What can be measured, by name, in the order of the report."""
@@ -149,7 +165,7 @@ TASKS: dict[str, Measure] = {
 NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction", "pairs", "leaks"})
 """Tasks that are measured on corpus tables, or for which something is learned from them."""
 
-NOT_MEASURED_YET = ("schema", "transform", "annotate", "extract")
+NOT_MEASURED_YET = ("schema", "transform")
 """Tasks whose data are in the benchmark folder and whose inference does not exist yet."""
 
 

@@ -26,6 +26,8 @@ _STAGES = {
     "compare": "Comparing them",
     "judge": "Judging them",
     "cluster": "Putting records together",
+    "annotate": "Judging columns",
+    "extract": "Reading texts",
 }
 
 

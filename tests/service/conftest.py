@@ -15,12 +15,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.engine import (
+    AnnotationOptions,
+    AnnotationResult,
+    AskedAttribute,
     BlockingPlan,
     CleaningOptions,
     CleaningResult,
     CompletionOptions,
     CompletionResult,
     EngineState,
+    ExtractionResult,
     Load,
     MatchingResult,
     ModelDescription,
@@ -99,6 +103,14 @@ class FakeEngine:
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """Keep what is asked."""
         return self._answer("plan", relations, options)
+
+    def annotate(self, relation: Relation, options: AnnotationOptions) -> Future[AnnotationResult]:
+        """Keep what is asked."""
+        return self._answer("annotate", relation, options)
+
+    def extract(self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute]) -> Future[ExtractionResult]:
+        """Keep what is asked."""
+        return self._answer("extract", texts, attributes)
 
     def _answer(self, task: str, relation: Any, options: object) -> Future[Any]:
         self.check_open()
