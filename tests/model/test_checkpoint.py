@@ -45,6 +45,7 @@ def test_a_folder_holds_safetensors_and_json_and_nothing_else(folder: Path) -> N
         "calibration.json",
         "card.json",
         "config.json",
+        "names.safetensors",
         "tokenizer.json",
         "weights.safetensors",
     ]
