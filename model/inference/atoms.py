@@ -67,7 +67,7 @@ _STEPS = ("0.5", "5", "10", "15", "20", "25", "30", "50", "100", "1000")
 _ORDINAL = {"1": "st", "2": "nd", "3": "rd"}
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Atom:
     """One part of a text, or a fixed text (family `text`)."""
 
