@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from itertools import pairwise
 
-from model.inference.moments import date_parts, time_parts
+from model.inference.moments import date_parts, span_parts, time_parts
+from model.inference.proportions import NUMBER, Proportion, Written, proportions
 from model.inference.well_known import EQUIVALENTS
 
 MAX_CHARACTERS = 600
@@ -60,10 +62,11 @@ _REMOVED = {
 _REMOVERS = {name: re.compile(pattern) for name, pattern in _REMOVED.items()}
 _NEW_MARKS = ("", " ", "-", "_", "/", ".", ",", ":", ", ", "; ", "|", "\n")
 _JOINTS = ("", " ", "-", "_", ".", ", ", "/", ",", ". ")
-_NUMBER = re.compile(r"(?<![\d.,])[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,12})?(?![\d])")
 _SLICES, _SLICE_LENGTHS = 18, 16
 _WIDTHS = range(2, 13)
-_STEPS = ("0.5", "5", "10", "15", "20", "25", "30", "50", "100", "1000")
+_STEPS = {"0.05": 0.4, "0.25": 0.4, "0.5": 0.1, "2": 0.4, "5": 0.1, "10": 0.0, "15": 0.4, "20": 0.2, "25": 0.2, "30": 0.4, "50": 0.2,
+          "100": 0.0, "1000": 0.1}  # fmt: skip
+_RANGE_JOINTS = ("-", " - ", " to ", "–")
 _ORDINAL = {"1": "st", "2": "nd", "3": "rd"}
 
 
@@ -106,8 +109,36 @@ class Taken:
         """What an atom is in this text."""
         if atom.family == "text":
             return str(atom.arguments[0])
+        if atom.family == "proportion":
+            return self._proportion(*atom.arguments)
         found = self.family(atom.family).get(atom.arguments)
         return None if found is None else changed(found[0], atom.change)
+
+
+    def numbers(self) -> dict[int, str]:
+        """The numbers of the text without separators, by place from the left and from the right."""
+        found = NUMBER.findall(self.text) if len(self.text) <= MAX_CHARACTERS else []
+        return {place: found[index].replace(",", "") for place, index in _places(len(found), 2)}
+
+    def _proportion(self, place: Argument, factor: Argument, offset: Argument, *written: Argument) -> str | None:
+        number = self.numbers().get(int(place))
+        digits, decimals, fixed = written
+        how = Written(int(digits), int(decimals), bool(fixed))
+        return None if number is None else Proportion(Fraction(factor), Fraction(offset), how, 0.0).of(number)
+
+
+def proportion_atoms(taken: Sequence[Taken], outputs: Sequence[str]) -> Iterator[tuple[tuple[str, ...], float, Atom]]:
+    """A number of every output as a number of its input by one factor: values, cost and atom."""
+    inputs = [one.numbers() for one in taken]
+    made = [Taken(output).numbers() for output in outputs]
+    for place in (0, 1, -1):
+        for target in (0, -1):
+            if all(place in one for one in inputs) and all(target in one for one in made):
+                wanted = tuple(one[target] for one in made)
+                for one in proportions([numbers[place] for numbers in inputs], wanted):
+                    how = (one.written.digits, one.written.decimals, int(one.written.fixed))
+                    arguments = (place, str(one.factor), str(one.offset), *how)
+                    yield wanted, 2.2 + one.cost + 0.2 * _far(place), Atom("proportion", arguments)
 
 
 def changes() -> Iterator[tuple[str, float]]:
@@ -342,7 +373,7 @@ def _joined(text: str, _: Sequence[str]) -> Iterator[Part]:
 
 def _numbers(text: str, _: Sequence[str]) -> Iterator[Part]:
     """Forms of a number."""
-    found = _NUMBER.findall(text)
+    found = NUMBER.findall(text)
     for place, index in _places(len(found), 3):
         written = found[index]
         number = Decimal(written.replace(",", ""))
@@ -375,18 +406,35 @@ def _forms(bare: str, number: Decimal) -> Iterator[tuple[str, str, float]]:
     for width in _WIDTHS:
         if "." not in unsigned and len(unsigned) <= width:
             yield f"with zeros to {width} digits", unsigned.zfill(width), 0.7
-    for text in _STEPS:
-        step = Decimal(text)
-        down = (number / step).to_integral_value(ROUND_FLOOR) * step
-        yield f"down to a multiple of {text}", _plain(down), 1.6
-        yield f"up to a multiple of {text}", _plain((number / step).to_integral_value(ROUND_CEILING) * step), 1.6
-        yield f"to the next multiple of {text}", _plain((number / step).to_integral_value(ROUND_HALF_UP) * step), 1.5
-        yield f"above a multiple of {text}", _plain(down + step), 1.9
-        yield f"below the next multiple of {text}", _plain(down + step - 1), 2.0
+    for text, dear in _STEPS.items():
+        yield from _steps(text, dear, number)
     if "." not in bare and len(unsigned) < 10:
         last = "th" if unsigned[-2:-1] == "1" else _ORDINAL.get(unsigned[-1], "th")
         yield "as an ordinal", f"{int(bare)}{last}", 0.9
         yield "ending of the ordinal", last, 1.0
+
+
+def _steps(text: str, dear: float, number: Decimal) -> Iterator[tuple[str, str, float]]:
+    """Multiples of a step that are near a number, and the range between two."""
+    step = Decimal(text)
+    down = (number / step).to_integral_value(ROUND_FLOOR) * step
+    up = (number / step).to_integral_value(ROUND_CEILING) * step
+    near = (number / step).to_integral_value(ROUND_HALF_UP) * step
+    for name, value, cost in (
+        (f"to a multiple of {text}", near, 1.3),
+        (f"down to a multiple of {text}", down, 1.4),
+        (f"up to a multiple of {text}", up, 1.6),
+    ):
+        yield name, _plain(value), cost + dear
+        for digits in (1, 2):
+            yield f"{name} with {digits} decimals", f"{value:.{digits}f}", cost + dear + 0.2
+    yield f"above a multiple of {text}", _plain(down + step), 1.9 + dear
+    yield f"below the next multiple of {text}", _plain(down + step - 1), 2.0 + dear
+    for joint in _RANGE_JOINTS:
+        yield f"range of {text}{joint}", f"{_plain(down)}{joint}{_plain(down + step)}", 1.3 + dear
+        yield f"whole range of {text}{joint}", f"{_plain(down)}{joint}{_plain(down + step - 1)}", 1.3 + dear
+        lower = (number / step).to_integral_value(ROUND_CEILING) * step - step
+        yield f"range up to {text}{joint}", f"{_plain(lower + 1)}{joint}{_plain(lower + step)}", 1.5 + dear
 
 
 def _plain(number: Decimal) -> str:
@@ -409,6 +457,91 @@ def _times(text: str, _: Sequence[str]) -> Iterator[Part]:
 _ADDRESS = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<host>(?:[\w-]+\.)+[a-z]{2,})(?::(?P<port>\d+))?(?P<path>/[^\s?#]*)?"
                       r"(?:\?(?P<query>[^\s#]*))?", re.IGNORECASE)  # fmt: skip
 _MAIL = re.compile(r"([\w.+-]+)@((?:[\w-]+\.)+[a-z]{2,})", re.IGNORECASE)
+
+
+def _spans(text: str, _: Sequence[str]) -> Iterator[Part]:
+    """The stretch of the day that a time is in."""
+    for arguments, value, cost in span_parts(text):
+        yield arguments, value, 1.3 + cost
+
+
+_FRACTION = re.compile(r"(?:(\d{1,6})\s+)?(\d{1,6})\s*/\s*(\d{1,6})")
+_TERM = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?|[-+*/()])")
+_MOST_TERMS = 24
+
+
+def _results(text: str, _: Sequence[str]) -> Iterator[Part]:
+    """What an arithmetic term or a mixed fraction makes."""
+    mixed = _FRACTION.fullmatch(text.strip())
+    if mixed and int(mixed[3]):
+        yield ("fraction",), _decimal(int(mixed[1] or 0) + Fraction(int(mixed[2]), int(mixed[3]))), 1.4
+    elif text.strip().isdecimal() and len(text) < 12:
+        yield ("fraction",), text.strip(), 1.4
+    terms = _TERM.findall(text)
+    if 1 < len(terms) <= _MOST_TERMS and _TERM.sub("", text).strip() == "":
+        reader = _Arithmetic(terms)
+        made = reader.sum()
+        if made is not None and reader.is_read:
+            yield ("term",), _decimal(made), 1.2
+
+
+def _decimal(number: Fraction) -> str:
+    return Written(12, 8, False).write(number)
+
+
+class _Arithmetic:
+    """Reads sums and products from left to right; None where a term is none, or divides by nothing."""
+
+    def __init__(self, terms: Sequence[str]) -> None:
+        self._terms = terms
+        self._place = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether nothing is left."""
+        return self._place == len(self._terms)
+
+    def sum(self) -> Fraction | None:
+        """A sum of products."""
+        left = self._product()
+        while left is not None and (sign := self._next("+", "-")):
+            right = self._product()
+            left = None if right is None else left + right if sign == "+" else left - right
+        return left
+
+    def _product(self) -> Fraction | None:
+        left = self._factor()
+        while left is not None and (sign := self._next("*", "/")):
+            right = self._factor()
+            left = None if right is None or (sign == "/" and not right) else left * right if sign == "*" else left / right
+        return left
+
+    def _factor(self) -> Fraction | None:
+        if self._next("("):
+            inner = self.sum()
+            return inner if self._next(")") else None
+        if self.is_read or not self._terms[self._place][0].isdecimal():
+            return None
+        self._place += 1
+        return Fraction(self._terms[self._place - 1])
+
+    def _next(self, *wanted: str) -> str:
+        if not self.is_read and self._terms[self._place] in wanted:
+            self._place += 1
+            return self._terms[self._place - 1]
+        return ""
+
+
+def _chunks(text: str, _: Sequence[str]) -> Iterator[Part]:
+    """The text in groups of equal length, counted from either end."""
+    bare = re.sub(r"\W", "", text)
+    for length in (2, 3, 4):
+        rest = len(bare) % length
+        for joint in (" ", "-", ",", ".", ":"):
+            groups = [bare[start : start + length] for start in range(0, len(bare), length)]
+            yield (length, joint, "from the left"), joint.join(groups), 1.8
+            ending = [bare[:rest]] * (rest > 0) + [bare[start : start + length] for start in range(rest, len(bare), length)]
+            yield (length, joint, "from the right"), joint.join(ending), 1.9
 
 
 def _addresses(text: str, _: Sequence[str]) -> Iterator[Part]:
@@ -473,12 +606,15 @@ FAMILIES: dict[str, Family] = {
     "number": _numbers,
     "date": _dates,
     "time": _times,
+    "span": _spans,
+    "result": _results,
+    "chunks": _chunks,
     "address": _addresses,
     "known": _known,
 }
 """All families by name."""
 
-UNCHANGED = frozenset({"slice", "digits", "number", "time"})
+UNCHANGED = frozenset({"slice", "digits", "number", "time", "span", "result", "chunks"})
 """Families whose parts are taken as they are: another case of them would explain much by chance."""
 
 
@@ -493,6 +629,10 @@ def _around_words(side: Argument, mark: Argument, place: Argument, more: Argumen
 
 def _slice_words(start: Argument, length: Argument) -> str:
     return f"characters from {start}, {length} of them" if length else f"characters from {start} on"
+
+
+def _shown(number: Argument) -> str:
+    return f"{float(Fraction(number)):.10g}"
 
 
 def _listed(what: str) -> Callable[..., str]:
@@ -518,6 +658,12 @@ _DESCRIPTIONS: dict[str, Callable[..., str]] = {
     "date": lambda reading, part: f"{part} of the date (read {reading})",
     "time": lambda place, part: f"{part} of time {_side(place)}",
     "address": lambda kind, part: f"{part} of the {kind} address",
+    "span": _listed("stretch of the day"),
+    "result": lambda what: f"result of the {what}",
+    "chunks": _listed("groups of characters"),
+    "proportion": lambda place, factor, offset, *_: (
+        f"number {_side(place)} times {_shown(factor)}{f' plus {_shown(offset)}' if offset != '0' else ''}"
+    ),
     "known": lambda name, *which: f"{name} of the {' '.join((*which, 'name'))}",
 }
 

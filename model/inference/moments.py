@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
           "November", "December")  # fmt: skip
@@ -41,7 +41,15 @@ _MOST_TIMES = 2
 
 def date_parts(text: str) -> Iterator[tuple[str, NamedParts]]:
     """The first date of a text by each reading that makes one, with its parts."""
-    for reading, year, month, day in _readings(text):
+    found = list(_readings(text))
+    for usual, other in (("month", "month-day-year"), ("day", "day-month-year")):
+        # One reading for texts that write their dates differently: by name, the year first, or else in this order.
+        order = {"by name": 0, "year-month-day": 1, other: 2, "year-month-day without marks": 3,
+                 f"{other} without marks": 4, "in part": 5}  # fmt: skip
+        known = sorted((order[one[0]], one[1:]) for one in found if one[0] in order)
+        if known:
+            found.append((f"with the {usual} first", *known[0][1]))
+    for reading, year, month, day in found:
         parts = _month_parts(month) if month else []
         if year:
             short = f"{year % 100:02d}"
@@ -53,7 +61,7 @@ def date_parts(text: str) -> Iterator[tuple[str, NamedParts]]:
                 parts += _calendar_parts(datetime.date(year, month, day))
             except ValueError:
                 continue
-        yield reading, parts
+        yield reading, [(name, value, cost + (0.3 if reading.startswith("with") else 0.0)) for name, value, cost in parts]
 
 
 def _readings(text: str) -> Iterator[tuple[str, int, int, int]]:
@@ -145,12 +153,64 @@ def _clock_parts(hour: int, minute: str, second: str) -> NamedParts:
         ("next hour", str((hour + 1) % 24), 1.2), ("two-digit next hour", f"{(hour + 1) % 24:02d}", 1.2),
         ("next hour of twelve", str(hour % 12 + 1), 1.4),
     ]  # fmt: skip
-    for step in (2, 3, 4, 6, 8, 12):
-        low = hour // step * step
-        parts.append((f"first of {step} hours", f"{low:02d}", 1.8))
-        parts.append((f"last of {step} hours", f"{low + step - 1:02d}", 1.8))
-    for minutes in (10, 15, 20, 30):
-        low = int(minute) // minutes * minutes
-        parts.append((f"first of {minutes} minutes", f"{low:02d}", 1.6))
-        parts.append((f"last of {minutes} minutes", f"{low + minutes - 1:02d}", 1.6))
     return parts
+
+
+_SPANS = {10: 0.3, 15: 0.1, 20: 0.3, 30: 0.0, 60: 0.0, 90: 0.4, 120: 0.0, 180: 0.2, 240: 0.2, 360: 0.3, 720: 0.3}
+_SPAN_JOINTS = ("-", " - ", " and ", " to ")
+_MINUTES = 24 * 60
+
+
+def span_parts(text: str) -> Iterator[tuple[tuple[str | int, ...], str, float]]:
+    """The stretch of the day that the first time of a text is in: its start, its end, both, and the nearest bound."""
+    found = _TIME.search(text) or _HOUR.search(text) or _BARE_HOUR.fullmatch(text)
+    if found is None:
+        return
+    named = dict(enumerate(found.groups()))
+    half = (named.get(3) or "") if found.re is _TIME else (named.get(1) or "")
+    minute = int(named[1] or 0) if found.re is _TIME else 0
+    hour = int(named[0])
+    if hour > 24 or minute > 59 or (half and not 1 <= hour <= 12):
+        return
+    if half:
+        hour = hour % 12 + (12 if half.lower() == "p" else 0)
+    now = (hour * 60 + minute) % _MINUTES
+    for length, dear in _SPANS.items():
+        for shift in (0, length // 2):
+            start = (now - shift) // length * length + shift
+            end = start + length
+            near = (now + length // 2 - shift) // length * length + shift
+            cost = dear + (0.5 if shift else 0.0)
+            for form, write in _FORMS.items():
+                key = (length, shift, form)
+                first, last = write(start), write(end)
+                yield (*key, "start"), first, 1.0 + cost
+                yield (*key, "end"), last, 1.1 + cost
+                yield (*key, "nearest"), write(near), 0.9 + cost
+                for joint in _SPAN_JOINTS:
+                    yield (*key, joint), f"{first}{joint}{last}", cost
+                    yield (*key, joint, "inclusive"), f"{first}{joint}{write(end - 1)}", 0.2 + cost
+
+
+_BARE_HOUR = re.compile(r"(\d{1,2})")
+
+
+def _twelve(minutes: int) -> tuple[int, int, str]:
+    hour, minute = divmod(minutes % _MINUTES, 60)
+    return (hour + 11) % 12 + 1, minute, "AM" if hour < 12 else "PM"
+
+
+def _clock(form: str) -> Callable[[int], str]:
+    def write(minutes: int) -> str:
+        hour, minute, half = _twelve(minutes)
+        whole = minutes % _MINUTES // 60 if minutes != _MINUTES else 24
+        return form.format(H=whole, h=hour, m=minute, p=half, q=half.lower())
+
+    return write
+
+
+_FORMS = {
+    form: _clock(form)
+    for form in ("{H}", "{H:02d}", "{H}:{m:02d}", "{H:02d}:{m:02d}", "{h}{p}", "{h}{q}", "{h} {p}", "{h}:{m:02d}{p}",
+                 "{h}:{m:02d} {p}", "{h}:{m:02d}{q}", "{h}", "{m}", "{m:02d}")
+}  # fmt: skip

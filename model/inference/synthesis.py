@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import count
 from operator import itemgetter
 
-from model.inference.atoms import FAMILIES, UNCHANGED, Atom, Taken, changed, changes, shared_words
+from model.inference.atoms import FAMILIES, UNCHANGED, Atom, Taken, changed, changes, proportion_atoms, shared_words
 
 PROGRAMS = 12
 """Programs that are kept."""
@@ -94,7 +94,7 @@ class _Steps:
         self._by_first: dict[str, list[tuple[float, tuple[str, ...], Atom]]] = defaultdict(list)
         self._longest = 0
         seen: dict[tuple[str, ...], list[tuple[float, Atom]]] = defaultdict(list)
-        for values, cost, atom in _all_atoms(taken):
+        for values, cost, atom in (*_all_atoms(taken), *proportion_atoms(taken, outputs)):
             if all(value in output for value, output in zip(values, outputs, strict=True)):
                 seen[values].append((cost, atom))
         for values, ways in seen.items():
