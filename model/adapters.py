@@ -7,11 +7,13 @@ are small and trained whole. An adapter is one safetensors file beside the weigh
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,7 +23,7 @@ from torch.nn.utils import parametrize
 
 from model.architecture import TupleDenoiser
 from model.checkpoint import PRECISIONS, Checkpoint
-from model.errors import CheckpointError
+from model.errors import CheckpointError, InputError
 
 FOLDER = "adapters"
 """Folder of a checkpoint that holds its adapters, `match.safetensors` and so on."""
@@ -116,6 +118,26 @@ def load_adapter(checkpoint: Checkpoint, path: Path) -> TupleDenoiser:
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"adapter {path.stem!r} does not fit the weights: {error}") from error
     return denoiser.eval().requires_grad_(False)
+
+
+_ADAPTED: WeakKeyDictionary[TupleDenoiser, dict[str, Checkpoint]] = WeakKeyDictionary()
+
+
+def with_adapter(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """The checkpoint with the weights of one of its adapters; loaded once.
+
+    Raises:
+        InputError: it has none of this name.
+        CheckpointError: it does not fit.
+    """
+    known = _ADAPTED.setdefault(checkpoint.denoiser, {})
+    if name not in known:
+        path = adapter_path(checkpoint, name)
+        if not path.is_file():
+            raise InputError(f"the checkpoint cannot {name}: it has no adapter {name!r}")
+        sha256 = hashlib.sha256(f"{checkpoint.sha256} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+        known[name] = replace(checkpoint, denoiser=load_adapter(checkpoint, path), sha256=sha256.hexdigest())
+    return known[name]
 
 
 def read_adapter(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

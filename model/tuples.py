@@ -100,7 +100,7 @@ class Evidence:
 
     Attributes:
         source: what decided: `model`, `dependency`, `row_text`, `prediction`, `similar_row`, `similar_value`,
-            `context`, `rule` or `example`.
+            `context`, `rule`, `example` or `program`.
         tuple_ids: tuples of the same relation that support the answer, at most five.
         detail: one sentence for a person; never needed by a program.
     """

@@ -9,7 +9,6 @@ their order.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import time
@@ -18,13 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
-from model.adapters import adapter_path, load_adapter
-from model.architecture import TupleDenoiser
+from model.adapters import with_adapter
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.batching import ModelTask, Progress, SpanCall
@@ -208,25 +205,9 @@ _BLANK = Extraction(
 )  # the model needs no reading to know
 
 
-_EXTRACTORS: WeakKeyDictionary[TupleDenoiser, Checkpoint] = WeakKeyDictionary()
-
-
 def extractor(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with the weights that were trained to point at answers; loaded once.
-
-    Raises:
-        InputError: it has none.
-        CheckpointError: they do not fit.
-    """
-    known = _EXTRACTORS.get(checkpoint.denoiser)
-    if known is None:
-        path = adapter_path(checkpoint, ADAPTER)
-        if not path.is_file():
-            raise InputError(f"the checkpoint cannot extract: it has no adapter {ADAPTER!r}")
-        sha256 = hashlib.sha256(f"{checkpoint.sha256} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
-        known = replace(checkpoint, denoiser=load_adapter(checkpoint, path), sha256=sha256.hexdigest())
-        _EXTRACTORS[checkpoint.denoiser] = known
-    return known
+    """The checkpoint with the weights that were trained to point at answers; see `with_adapter`."""
+    return with_adapter(checkpoint, ADAPTER)
 
 
 def check_attributes(attributes: Sequence[AskedAttribute]) -> None:

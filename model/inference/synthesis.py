@@ -47,6 +47,12 @@ class SynthesizedProgram:
         """What it does, in words."""
         return " + ".join(atom.description for atom in self.atoms)
 
+    @property
+    def fixed_characters(self) -> int:
+        """Letters and digits that it writes whatever the input is."""
+        fixed = [str(atom.arguments[0]) for atom in self.atoms if atom.family == "text"]
+        return sum(character.isalnum() for text in fixed for character in text)
+
     def run(self, taken: Taken) -> str | None:
         """The output of a text; None where one of its atoms finds nothing."""
         made = []
