@@ -37,6 +37,7 @@ from api_schemas.extraction import ExtractionRequest, ExtractionResponse
 from api_schemas.matching import MatchRequest, MatchResponse
 from api_schemas.models import ModelCard, ModelList
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
+from api_schemas.transformation import TransformRequest, TransformResponse
 
 DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """Seconds: a large table may take minutes to judge, a connection must not."""
@@ -248,6 +249,10 @@ class Client:
         """`POST /v1/annotate`: labels for the columns of a table."""
         return _read(self._ask(_question("/v1/annotate", request)), AnnotationResponse)
 
+    def transform(self, request: TransformRequest) -> TransformResponse:
+        """`POST /v1/transform`: texts rewritten as examples show."""
+        return _read(self._ask(_question("/v1/transform", request)), TransformResponse)
+
     def extract(self, request: ExtractionRequest) -> ExtractionResponse:
         """`POST /v1/extract`: values of attributes out of texts."""
         return _read(self._ask(_question("/v1/extract", request)), ExtractionResponse)
@@ -339,6 +344,10 @@ class AsyncClient:
     async def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
         """`POST /v1/annotate`: labels for the columns of a table."""
         return _read(await self._ask(_question("/v1/annotate", request)), AnnotationResponse)
+
+    async def transform(self, request: TransformRequest) -> TransformResponse:
+        """`POST /v1/transform`: texts rewritten as examples show."""
+        return _read(await self._ask(_question("/v1/transform", request)), TransformResponse)
 
     async def extract(self, request: ExtractionRequest) -> ExtractionResponse:
         """`POST /v1/extract`: values of attributes out of texts."""

@@ -63,6 +63,14 @@ from model.inference.resolution import (
     resolve,
 )
 from model.inference.rules import check_rule
+from model.inference.transformation import (
+    Transformation,
+    TransformationOptions,
+    TransformationOutcome,
+    TransformationResult,
+    TransformExample,
+    transform,
+)
 from model.tuples import (
     Adaptation,
     AdaptationOptions,
@@ -152,6 +160,11 @@ __all__ = [
     "Rule",
     "Suggestion",
     "TaughtPair",
+    "TransformExample",
+    "Transformation",
+    "TransformationOptions",
+    "TransformationOutcome",
+    "TransformationResult",
     "Usage",
     "check_rule",
     "evaluate",
@@ -160,7 +173,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "match", "resolve", "annotate", "extract")
+TASKS = ("clean", "complete", "match", "resolve", "transform", "annotate", "extract")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -365,6 +378,16 @@ class Engine:
     ) -> Future[ExtractionResult]:
         """Find the values of attributes in texts."""
         return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress))
+
+    def transform(
+        self,
+        examples: Sequence[TransformExample],
+        inputs: Sequence[str],
+        options: TransformationOptions,
+        progress: Progress | None = None,
+    ) -> Future[TransformationResult]:
+        """Rewrite inputs as examples show."""
+        return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress))
 
     def annotate(
         self, relation: Relation, options: AnnotationOptions, progress: Progress | None = None

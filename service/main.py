@@ -21,7 +21,17 @@ from service.engine import Engine, EngineState
 from service.errors import install_handlers
 from service.limits import BodyLimit, Places
 from service.observability import Metrics, RequestLog, configure_logging
-from service.routes import annotation, cleaning, completion, extraction, health, matching, models, resolution
+from service.routes import (
+    annotation,
+    cleaning,
+    completion,
+    extraction,
+    health,
+    matching,
+    models,
+    resolution,
+    transformation,
+)
 from service.routes import metrics as metrics_route
 from service.security import ApiKeys, documented_key
 from service.settings import Settings
@@ -72,6 +82,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         resolution.router,
         annotation.router,
         extraction.router,
+        transformation.router,
         models.router,
     ):
         app.include_router(router, prefix="/v1", dependencies=needs_key)

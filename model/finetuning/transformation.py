@@ -37,6 +37,8 @@ TASKS = 500
 _COUNTS = (1, 2, 2, 3, 3, 3, 3, 3, 4, 5)
 _ASKED = 4
 _PROPORTIONS = 0.12
+_NUMBERS = 9
+_WRITTEN = (Written(28, 2, True), Written(28, 0, True), Written(9, 8, False), Written(6, 12, False))
 _UNITS = ("", " kg", " cm", " mm", " ft", " in", " USD", " EUR", " h", " MB", " points")
 
 
@@ -52,10 +54,7 @@ class ShownTask:
 def shown_tasks(tables: Sequence[CorpusTable], checkpoint: Checkpoint, count: int) -> Iterator[ShownTask]:
     """Tasks over `tables`, drawn by their number; the group is the repository of the table."""
     repositories = by_repository(tables)
-    factories = [
-        TransformFactory([table.relation for table in group], checkpoint.serializer, TrainingConfig())
-        for group in repositories
-    ]
+    factories = [TransformFactory(group, checkpoint.serializer, TrainingConfig()) for group in repositories]
     number = made = 0
     while made < count:
         rng = random.Random(f"transform:{number}")
@@ -73,11 +72,10 @@ def shown_tasks(tables: Sequence[CorpusTable], checkpoint: Checkpoint, count: in
 def _proportion(rng: random.Random) -> list[tuple[str, str]]:
     """Numbers, perhaps with a unit, times a factor, written with as many digits as people write."""
     factor = rng.choice(known_factors()) if rng.random() < 0.7 else Fraction(f"{rng.uniform(0.05, 20):.3f}")
-    decimals, digits = rng.choice(((2, 28, True), (0, 28, True), (8, 9, False), (12, 6, False))), 9
-    written = Written(decimals[1], decimals[0], decimals[2])
+    written = rng.choice(_WRITTEN)
     before, after = rng.choice(_UNITS), rng.choice(_UNITS)
     found = {}
-    for _ in range(digits):
+    for _ in range(_NUMBERS):
         number = str(rng.randint(1, 999)) if rng.random() < 0.8 else f"{rng.uniform(0.1, 99):.1f}"
         found[number + before] = written.write(factor * Fraction(number)) + after
     return list(found.items())

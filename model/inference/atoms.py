@@ -114,7 +114,6 @@ class Taken:
         found = self.family(atom.family).get(atom.arguments)
         return None if found is None else changed(found[0], atom.change)
 
-
     def numbers(self) -> dict[int, str]:
         """The numbers of the text without separators, by place from the left and from the right."""
         found = NUMBER.findall(self.text) if len(self.text) <= MAX_CHARACTERS else []
@@ -513,7 +512,9 @@ class _Arithmetic:
         left = self._factor()
         while left is not None and (sign := self._next("*", "/")):
             right = self._factor()
-            left = None if right is None or (sign == "/" and not right) else left * right if sign == "*" else left / right
+            left = (
+                None if right is None or (sign == "/" and not right) else left * right if sign == "*" else left / right
+            )
         return left
 
     def _factor(self) -> Fraction | None:
@@ -540,7 +541,9 @@ def _chunks(text: str, _: Sequence[str]) -> Iterator[Part]:
         for joint in (" ", "-", ",", ".", ":"):
             groups = [bare[start : start + length] for start in range(0, len(bare), length)]
             yield (length, joint, "from the left"), joint.join(groups), 1.8
-            ending = [bare[:rest]] * (rest > 0) + [bare[start : start + length] for start in range(rest, len(bare), length)]
+            ending = [bare[:rest]] * (rest > 0) + [
+                bare[start : start + length] for start in range(rest, len(bare), length)
+            ]
             yield (length, joint, "from the right"), joint.join(ending), 1.9
 
 

@@ -123,7 +123,10 @@ class _Steps:
             return
         text, cost = "", _FIXED_START
         for offset, character in enumerate(first[start:]):
-            if any(output[place + offset : place + offset + 1] != character for output, place in zip(self.outputs, places, strict=True)):
+            if any(
+                output[place + offset : place + offset + 1] != character
+                for output, place in zip(self.outputs, places, strict=True)
+            ):
                 break
             text += character
             cost += _FIXED_LETTER if character.isalnum() else _FIXED_MARK

@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from model.adapters import with_adapter
+from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.atoms import Taken
 from model.inference.batching import AnswerCall, ModelTask, Progress
 from model.inference.columns import collapsed, pattern_of, similarity
 from model.inference.generation import AnswerQuery, ScoredValue
-from model.inference.synthesis import SynthesizedProgram, Synthesis
+from model.inference.synthesis import Synthesis, SynthesizedProgram
 from model.serialization import Mask
 from model.tuples import Evidence, RepairCandidate, Usage
 
@@ -114,6 +115,20 @@ class Judged:
     features: Floats
     failed: bool = False
 
+    @property
+    def programs_first(self) -> str | None:
+        """What the cheapest program makes that makes anything."""
+        return self.outputs[0] if self.outputs and self.programs[0] is not None else None
+
+    @property
+    def networks_first(self) -> str | None:
+        """What the network wrote as the likeliest."""
+        likely = np.where(self._known("is_written") > 0, self._known("log_probability"), -np.inf)
+        return self.outputs[int(likely.argmax())] if np.isfinite(likely).any() else None
+
+    def _known(self, name: str) -> Floats:
+        return self.features[:, FEATURES.index(name)]
+
 
 def transform(
     checkpoint: Checkpoint,
@@ -136,14 +151,22 @@ def transform(
         raise InputError("the checkpoint cannot transform: `python -m model.finetuning.transformation` fits it")
     began = time.monotonic()
     judged, tokens = yield from observe(with_adapter(checkpoint, ADAPTER), examples, inputs, progress)
-    known = {example.input: (place, example.output) for place, example in reversed(list(enumerate(examples)))}
-    answers: dict[str, Transformation] = {
-        text: _of_example(place, output, options) for text, (place, output) in known.items()
-    }
-    for text, one in judged.items():
-        answers[text] = _decide(one, calibration[CALIBRATOR].predict(one.features), options)
-    transformations = tuple(answers.get(text, _EMPTY) for text in inputs)
+    transformations = decide(calibration[CALIBRATOR], examples, inputs, judged, options)
     return TransformationResult(transformations, Usage(len(inputs), tokens, 0, round(time.monotonic() - began, 3)))
+
+
+def decide(
+    calibrator: Calibrator,
+    examples: Sequence[TransformExample],
+    inputs: Sequence[str],
+    judged: Mapping[str, Judged],
+    options: TransformationOptions,
+) -> tuple[Transformation, ...]:
+    """The answer for each input by what `observe` says of it."""
+    answers = {text: _decide(one, calibrator.predict(one.features), options) for text, one in judged.items()}
+    for place, example in reversed(list(enumerate(examples))):
+        answers[example.input] = _of_example(place, example.output, options)
+    return tuple(answers.get(text, _EMPTY) for text in inputs)
 
 
 _EMPTY = Transformation(TransformationOutcome.ABSTAINED, Evidence("model", (), "the input is empty"))

@@ -21,10 +21,11 @@ from service.cli.extracting import extract
 from service.cli.patching import patch_app
 from service.cli.resolving import resolve
 from service.cli.serving import serve
+from service.cli.transforming import transform
 
 app = typer.Typer(
     name="rpt",
-    help="Repair wrong cells, fill missing ones, resolve duplicates, extract values; serve all of it over REST.",
+    help="Repair wrong cells, fill missing ones, resolve duplicates, extract and transform values; serve all of it over REST.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -36,6 +37,7 @@ app.command()(complete)
 app.command()(resolve)
 app.command()(annotate)
 app.command()(extract)
+app.command()(transform)
 app.add_typer(patch_app, name="patch")
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_FORWARD)(pretrain)

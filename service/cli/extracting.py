@@ -13,9 +13,9 @@ import typer
 
 from service.cli.cleaning import Delimiter, EncodingName, File, ModelFolder, Quiet, loaded
 from service.cli.judging import Extracted, JudgingError, Wanted
-from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
+from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
 from service.cli.whole_tables import WholeTable, read_whole, written_csv
-from service.storage.files import same_file, written_whole
+from service.storage.files import written_whole
 from service.storage.table_file import TableFileError
 
 PROBLEMS = (TableFileError, JudgingError, OSError)
@@ -65,7 +65,7 @@ def extract(
     A value is always a part of its text as it stands there; a cell stays empty where the text tells none.
     """
     with failing_plainly(*PROBLEMS):
-        _check_places(output, [Path(file), *([examples] if examples else [])], details)
+        check_places(output, [Path(file), *([examples] if examples else [])], details)
         table = read_whole(file, encoding, delimiter)
         wanted = _wanted(table, column, attribute, examples)
         texts = [row[table.names.index(column)] for row in table.rows]
@@ -79,15 +79,6 @@ def extract(
             typer.echo(json.dumps(summary, ensure_ascii=False))
         elif not quiet:
             _show(table, wanted, summary)
-
-
-def _check_places(output: Path, inputs: Sequence[Path], details: Path | None) -> None:
-    written = [output, *([details] if details else [])]
-    for path in written:
-        if any(same_file(path, one) for one in inputs):
-            raise CommandError(f"{path} is an input, and inputs are never written")
-    if len({path.absolute() for path in written}) < len(written):
-        raise CommandError("two outputs would be one file")
 
 
 def _wanted(table: WholeTable, column: str, attributes: Sequence[str], examples: Path | None) -> list[Wanted]:

@@ -145,6 +145,17 @@ class Extracted:
 
 
 @dataclass(frozen=True, slots=True)
+class Transformed:
+    """The answer for one text; `output` where the outcome is `value`, `detail` is what a program does."""
+
+    outcome: str
+    output: str | None
+    confidence: float | None
+    evidence_source: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Annotated:
     """The labels of one column, best first with their confidences; `label` where the best is likely enough."""
 
@@ -189,6 +200,15 @@ class Judges(Protocol):
 
         Raises:
             JudgingError: the model refuses the attributes, or was not trained to extract.
+        """
+
+    def transformation(
+        self, examples: Sequence[tuple[str, str]], texts: Sequence[str], min_confidence: float, progress: Progress
+    ) -> list[Transformed]:
+        """What inputs and outputs show, done to each text.
+
+        Raises:
+            JudgingError: the examples contradict each other, or the model was not trained to transform.
         """
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
@@ -363,6 +383,18 @@ class _EngineJudges:
                 one.evidence.source,
             )
             for one in result.extractions
+        ]
+
+    def transformation(
+        self, examples: Sequence[tuple[str, str]], texts: Sequence[str], min_confidence: float, progress: Progress
+    ) -> list[Transformed]:
+        from service.engine import TransformationOptions, TransformExample
+
+        shown = [TransformExample(given, wanted) for given, wanted in examples]
+        result = _result(self._engine.transform(shown, texts, TransformationOptions(min_confidence), progress))
+        return [
+            Transformed(one.outcome.value, one.output, one.confidence, one.evidence.source, one.evidence.detail)
+            for one in result.transformations
         ]
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:

@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from service.storage.files import same_file
 
 PROBLEM = 1
 SHOW_AFTER_SECONDS = 2.0
@@ -28,11 +31,26 @@ _STAGES = {
     "cluster": "Putting records together",
     "annotate": "Judging columns",
     "extract": "Reading texts",
+    "transform": "Transforming texts",
 }
 
 
 class CommandError(Exception):
     """A command cannot go on; the message is for the person at the terminal."""
+
+
+def check_places(output: Path, inputs: Sequence[Path], details: Path | None) -> None:
+    """Refuse to write over an input, or two outputs into one file.
+
+    Raises:
+        CommandError: it says which.
+    """
+    written = [output, *([details] if details else [])]
+    for path in written:
+        if any(same_file(path, one) for one in inputs):
+            raise CommandError(f"{path} is an input, and inputs are never written")
+    if len({path.absolute() for path in written}) < len(written):
+        raise CommandError("two outputs would be one file")
 
 
 def console() -> Console:
