@@ -8,7 +8,7 @@ gives nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +67,7 @@ def read_cases(bench: Path, name: str) -> list[TransformCase]:
     except OSError as error:
         raise InputError(f"the benchmark folder has no {FOLDER}/{path.name}", field="bench") from error
     return [
-        TransformCase(
-            one["name"], _distinct([_pair(pair) for pair in one["examples"]]), tuple(map(_pair, one["tests"]))
-        )
+        TransformCase(one["name"], _distinct(map(_pair, one["examples"])), tuple(map(_pair, one["tests"])))
         for one in records
     ]
 
@@ -80,7 +78,7 @@ def _pair(record: dict[str, str | list[str]]) -> TransformExample:
     return TransformExample(given if isinstance(given, str) else JOINT.join(given), wanted)
 
 
-def _distinct(examples: Sequence[TransformExample]) -> tuple[TransformExample, ...]:
+def _distinct(examples: Iterable[TransformExample]) -> tuple[TransformExample, ...]:
     """Each input once: of two examples that contradict each other the first."""
     known: dict[str, TransformExample] = {}
     for example in examples:
@@ -121,8 +119,8 @@ def _table(
     rows = [EvaluationRow(name, transform_figures(cases, outputs, resampling)) for name, outputs in systems.items()]
     tests = sum(len(case.tests) for case in cases)
     notes = (
-        "“cases”: share of the cases in which every output is right. An abstention is right only where the output should "
-        f"be empty. “wrong of ≥ {SURE}”: share of the answers of at least this confidence that are wrong.",
+        "“cases”: share of the cases in which every output is right. An abstention is right only where the output "
+        f"should be empty. “wrong of ≥ {SURE}”: share of the answers of at least this confidence that are wrong.",
     )
     reliability = _reliability(f"transform, {title}", cases, served, resampling)
     heading = f"{title} ({len(cases)} cases, {tests} outputs)"

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from model.inference.moments import date_parts, span_parts, time_parts
 from model.inference.proportions import NUMBER, Proportion, Written, proportions
+from model.inference.terms import mixed_fraction, result_of
 from model.inference.well_known import EQUIVALENTS
 
 MAX_CHARACTERS = 600
@@ -64,8 +65,10 @@ _NEW_MARKS = ("", " ", "-", "_", "/", ".", ",", ":", ", ", "; ", "|", "\n")
 _JOINTS = ("", " ", "-", "_", ".", ", ", "/", ",", ". ")
 _SLICES, _SLICE_LENGTHS = 18, 16
 _WIDTHS = range(2, 13)
-_STEPS = {"0.05": 0.4, "0.25": 0.4, "0.5": 0.1, "2": 0.4, "5": 0.1, "10": 0.0, "15": 0.4, "20": 0.2, "25": 0.2, "30": 0.4, "50": 0.2,
-          "100": 0.0, "1000": 0.1}  # fmt: skip
+_STEPS = {
+    "0.05": 0.4, "0.25": 0.4, "0.5": 0.1, "2": 0.4, "5": 0.1, "10": 0.0, "15": 0.4, "20": 0.2, "25": 0.2, "30": 0.4,
+    "50": 0.2, "100": 0.0, "1000": 0.1,
+}  # fmt: skip
 _RANGE_JOINTS = ("-", " - ", " to ", "–")
 _ORDINAL = {"1": "st", "2": "nd", "3": "rd"}
 
@@ -453,84 +456,17 @@ def _times(text: str, _: Sequence[str]) -> Iterator[Part]:
             yield (place, name), value, 1.0 + cost
 
 
-_ADDRESS = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<host>(?:[\w-]+\.)+[a-z]{2,})(?::(?P<port>\d+))?(?P<path>/[^\s?#]*)?"
-                      r"(?:\?(?P<query>[^\s#]*))?", re.IGNORECASE)  # fmt: skip
-_MAIL = re.compile(r"([\w.+-]+)@((?:[\w-]+\.)+[a-z]{2,})", re.IGNORECASE)
-
-
 def _spans(text: str, _: Sequence[str]) -> Iterator[Part]:
     """The stretch of the day that a time is in."""
     for arguments, value, cost in span_parts(text):
         yield arguments, value, 1.3 + cost
 
 
-_FRACTION = re.compile(r"(?:(\d{1,6})\s+)?(\d{1,6})\s*/\s*(\d{1,6})")
-_TERM = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?|[-+*/()])")
-_MOST_TERMS = 24
-
-
 def _results(text: str, _: Sequence[str]) -> Iterator[Part]:
-    """What an arithmetic term or a mixed fraction makes."""
-    mixed = _FRACTION.fullmatch(text.strip())
-    if mixed and int(mixed[3]):
-        yield ("fraction",), _decimal(int(mixed[1] or 0) + Fraction(int(mixed[2]), int(mixed[3]))), 1.4
-    elif text.strip().isdecimal() and len(text) < 12:
-        yield ("fraction",), text.strip(), 1.4
-    terms = _TERM.findall(text)
-    if 1 < len(terms) <= _MOST_TERMS and _TERM.sub("", text).strip() == "":
-        reader = _Arithmetic(terms)
-        made = reader.sum()
-        if made is not None and reader.is_read:
-            yield ("term",), _decimal(made), 1.2
-
-
-def _decimal(number: Fraction) -> str:
-    return Written(12, 8, False).write(number)
-
-
-class _Arithmetic:
-    """Reads sums and products from left to right; None where a term is none, or divides by nothing."""
-
-    def __init__(self, terms: Sequence[str]) -> None:
-        self._terms = terms
-        self._place = 0
-
-    @property
-    def is_read(self) -> bool:
-        """Whether nothing is left."""
-        return self._place == len(self._terms)
-
-    def sum(self) -> Fraction | None:
-        """A sum of products."""
-        left = self._product()
-        while left is not None and (sign := self._next("+", "-")):
-            right = self._product()
-            left = None if right is None else left + right if sign == "+" else left - right
-        return left
-
-    def _product(self) -> Fraction | None:
-        left = self._factor()
-        while left is not None and (sign := self._next("*", "/")):
-            right = self._factor()
-            left = (
-                None if right is None or (sign == "/" and not right) else left * right if sign == "*" else left / right
-            )
-        return left
-
-    def _factor(self) -> Fraction | None:
-        if self._next("("):
-            inner = self.sum()
-            return inner if self._next(")") else None
-        if self.is_read or not self._terms[self._place][0].isdecimal():
-            return None
-        self._place += 1
-        return Fraction(self._terms[self._place - 1])
-
-    def _next(self, *wanted: str) -> str:
-        if not self.is_read and self._terms[self._place] in wanted:
-            self._place += 1
-            return self._terms[self._place - 1]
-        return ""
+    """What a mixed fraction or an arithmetic term makes."""
+    for kind, number, cost in (("fraction", mixed_fraction(text), 1.4), ("term", result_of(text), 1.2)):
+        if number is not None:
+            yield (kind,), Written(12, 8, False).write(number), cost
 
 
 def _chunks(text: str, _: Sequence[str]) -> Iterator[Part]:
@@ -539,12 +475,18 @@ def _chunks(text: str, _: Sequence[str]) -> Iterator[Part]:
     for length in (2, 3, 4):
         rest = len(bare) % length
         for joint in (" ", "-", ",", ".", ":"):
-            groups = [bare[start : start + length] for start in range(0, len(bare), length)]
-            yield (length, joint, "from the left"), joint.join(groups), 1.8
-            ending = [bare[:rest]] * (rest > 0) + [
-                bare[start : start + length] for start in range(rest, len(bare), length)
-            ]
+            yield (length, joint, "from the left"), joint.join(_cut(bare, length)), 1.8
+            ending = [bare[:rest]] * (rest > 0) + _cut(bare[rest:], length)
             yield (length, joint, "from the right"), joint.join(ending), 1.9
+
+
+def _cut(text: str, length: int) -> list[str]:
+    return [text[start : start + length] for start in range(0, len(text), length)]
+
+
+_ADDRESS = re.compile(r"(?:(?P<scheme>[a-z]+)://)?(?P<host>(?:[\w-]+\.)+[a-z]{2,})(?::(?P<port>\d+))?(?P<path>/[^\s?#]*)?"
+                      r"(?:\?(?P<query>[^\s#]*))?", re.IGNORECASE)  # fmt: skip
+_MAIL = re.compile(r"([\w.+-]+)@((?:[\w-]+\.)+[a-z]{2,})", re.IGNORECASE)
 
 
 def _addresses(text: str, _: Sequence[str]) -> Iterator[Part]:

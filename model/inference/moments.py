@@ -61,10 +61,8 @@ def date_parts(text: str) -> Iterator[tuple[str, NamedParts]]:
                 parts += _calendar_parts(datetime.date(year, month, day))
             except ValueError:
                 continue
-        yield (
-            reading,
-            [(name, value, cost + (0.3 if reading.startswith("with") else 0.0)) for name, value, cost in parts],
-        )
+        dear = 0.3 if reading.startswith("with") else 0.0
+        yield reading, [(name, value, cost + dear) for name, value, cost in parts]
 
 
 def _readings(text: str) -> Iterator[tuple[str, int, int, int]]:

@@ -8,6 +8,7 @@ output, and so does a fixed text. The cheapest programs come first; what is boun
 from __future__ import annotations
 
 import heapq
+import os.path
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -122,15 +123,14 @@ class _Steps:
         if fixed:
             return
         text, cost = "", _FIXED_START
-        for offset, character in enumerate(first[start:]):
-            if any(
-                output[place + offset : place + offset + 1] != character
-                for output, place in zip(self.outputs, places, strict=True)
-            ):
-                break
+        for character in self._shared(places):
             text += character
             cost += _FIXED_LETTER if character.isalnum() else _FIXED_MARK
-            yield cost, tuple(place + offset + 1 for place in places), Atom("text", (text,))
+            yield cost, tuple(place + len(text) for place in places), Atom("text", (text,))
+
+    def _shared(self, places: Places) -> str:
+        """What all outputs have in common from here on."""
+        return os.path.commonprefix([output[place:] for output, place in zip(self.outputs, places, strict=True)])
 
 
 def _all_atoms(taken: Sequence[Taken]) -> Iterator[tuple[tuple[str, ...], float, Atom]]:

@@ -25,7 +25,7 @@ from service.cli.transforming import transform
 
 app = typer.Typer(
     name="rpt",
-    help="Repair wrong cells, fill missing ones, resolve duplicates, extract and transform values; serve all of it over REST.",
+    help="Repair wrong cells, fill missing ones, resolve duplicates, extract and transform values; serve it over REST.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
