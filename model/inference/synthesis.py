@@ -25,6 +25,7 @@ SEARCHED = 8
 """Examples that a program is searched on; it is checked on all."""
 
 _STATES = 6000
+_STEPS = 60_000
 _WAYS = 5
 _SAME = 4
 _MOST_ATOMS = 7
@@ -158,8 +159,9 @@ def _search(steps: _Steps) -> Iterator[SynthesizedProgram]:
     numbers = count()  # among equally dear ways the one that was found first
     waiting: list[tuple[float, int, tuple[Atom, ...], Places]] = [(0.0, next(numbers), (), start)]
     ways: dict[tuple[Places, bool], int] = defaultdict(int)
+    taken = 0
     for _ in range(_STATES):
-        if not waiting:
+        if not waiting or taken > _STEPS:
             return
         cost, _, atoms, places = heapq.heappop(waiting)
         if places == goal:
@@ -170,5 +172,6 @@ def _search(steps: _Steps) -> Iterator[SynthesizedProgram]:
             continue
         ways[places, fixed] += 1
         for dear, reached, atom in steps.after(places, fixed):
+            taken += 1
             if ways[reached, atom.family == "text"] < _WAYS:
                 heapq.heappush(waiting, (round(cost + dear, 6), next(numbers), (*atoms, atom), reached))
