@@ -151,6 +151,9 @@ def _clock_parts(hour: int, minute: str, second: str) -> NamedParts:
         ("hour of twelve", str(twelve), 0.2), ("two-digit hour of twelve", f"{twelve:02d}", 0.3),
         ("minute", minute, 0.1), ("am or pm", half, 0.2), ("AM or PM", half.upper(), 0.2),
         ("a.m. or p.m.", f"{half[0]}.m.", 0.4), ("second", second or "00", 0.3 if second else 0.8),
+        ("clock", f"{hour:02d}:{minute}", 0.3), ("short clock", f"{hour}:{minute}", 0.3),
+        ("clock of twelve", f"{twelve}:{minute} {half.upper()}", 0.3),
+        ("clock of twelve without a blank", f"{twelve}:{minute}{half.upper()}", 0.4),
         ("next hour", str((hour + 1) % 24), 1.2), ("two-digit next hour", f"{(hour + 1) % 24:02d}", 1.2),
         ("next hour of twelve", str(hour % 12 + 1), 1.4),
     ]  # fmt: skip
@@ -181,7 +184,7 @@ def span_parts(text: str) -> Iterator[tuple[tuple[str | int, ...], str, float]]:
             start = (now - shift) // length * length + shift
             end = start + length
             near = (now + length // 2 - shift) // length * length + shift
-            cost = dear + (0.5 if shift else 0.0)
+            cost = dear + (0.9 if shift else 0.0)
             for form, write in _FORMS.items():
                 key = (length, shift, form)
                 first, last = write(start), write(end)

@@ -31,6 +31,7 @@ _AFFINE = ((Fraction(9, 5), Fraction(32)), (Fraction(5, 9), Fraction(-160, 9)), 
            (Fraction(1), Fraction("-273.15")))  # fmt: skip
 _DIGITS = 28
 _MOST_DECIMALS = 12
+_FEWEST_DIGITS = 3
 KNOWN, SHORTEST, END = 0.0, 0.4, 1.2
 """Cost of a factor by where it comes from."""
 
@@ -102,14 +103,19 @@ def proportions(inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[Propo
 
 
 def _ways_of_writing(outputs: Sequence[str]) -> Iterator[tuple[Written, float]]:
+    """Not rounded at all, to the same number of decimals, to as many digits or decimals as the longest has."""
     decimals = [len(one.partition(".")[2]) for one in outputs]
     digits = [len(re.sub(r"\D", "", one).lstrip("0")) for one in outputs]
+    yield Written(_DIGITS, _MOST_DECIMALS, False), 0.0
     if len(set(decimals)) == 1:
-        yield Written(_DIGITS, decimals[0], True), 0.0
-    if max(digits) >= 3:
-        yield Written(max(digits), max(decimals), False), 0.1
-        yield Written(max(digits), _MOST_DECIMALS, False), 0.2
-    yield Written(_DIGITS, max(decimals), False), 0.3
+        yield Written(_DIGITS, decimals[0], True), 0.05
+    # Whether decimals were cut as well shows where one has the most decimals, but fewer digits than another.
+    most, longest = max(digits), max(decimals)
+    cut = any(one < most and places == longest for one, places in zip(digits, decimals, strict=True))
+    if most >= _FEWEST_DIGITS:
+        yield Written(most, longest, False), 0.1 if cut else 0.25
+        yield Written(most, _MOST_DECIMALS, False), 0.25 if cut else 0.1
+    yield Written(_DIGITS, longest, False), 0.3
 
 
 def _relations(

@@ -25,7 +25,7 @@ SEARCHED = 8
 """Examples that a program is searched on; it is checked on all."""
 
 _STATES = 6000
-_STEPS = 60_000
+_LEADS = 60_000
 _WAYS = 5
 _SAME = 4
 _MOST_ATOMS = 7
@@ -161,7 +161,7 @@ def _search(steps: _Steps) -> Iterator[SynthesizedProgram]:
     ways: dict[tuple[Places, bool], int] = defaultdict(int)
     taken = 0
     for _ in range(_STATES):
-        if not waiting or taken > _STEPS:
+        if not waiting or taken > _LEADS:
             return
         cost, _, atoms, places = heapq.heappop(waiting)
         if places == goal:
