@@ -23,7 +23,7 @@ from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.corpus import CorpusTable
-from model.inference import annotation, extraction
+from model.inference import annotation, extraction, transformation
 from model.inference.batching import run_task
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES
 from model.inference.cleaning import detect
@@ -236,7 +236,13 @@ def checkpoint(bare_checkpoint: Checkpoint, people: Relation) -> Checkpoint:
     of_texts = linear_calibrator(extraction.FEATURES, {"log_probability": 0.5, "example_logit": 1.0}, 1.5)
     of_none = linear_calibrator(extraction.NO_ANSWER_FEATURES, {"no_answer": 0.3, "best": -0.5}, 0.0)
     of_labels = linear_calibrator(annotation.FEATURES, {"values": 1.0, "kind_fit": 4.0, "header": 2.0}, -2.0)
-    further = {"extraction": of_texts, "extraction_none": of_none, "annotation": of_labels}
+    of_outputs = linear_calibrator(transformation.FEATURES, {"share": 4.0, "is_written": 1.0}, -2.0)
+    further = {
+        "extraction": of_texts,
+        "extraction_none": of_none,
+        "annotation": of_labels,
+        "transform": of_outputs,
+    }
     calibration = Calibration({**calibration.calibrators, **further}, calibration.source)
     folder = Path(bare_checkpoint.path)
     calibrated = folder.with_name("calibrated")
@@ -254,8 +260,9 @@ def checkpoint(bare_checkpoint: Checkpoint, people: Relation) -> Checkpoint:
 
 
 def add_adapter(folder: Path, denoiser: TupleDenoiser) -> None:
-    """An adapter for extraction that holds the span head of a denoiser."""
+    """Adapters for extraction and transformation that hold the span head of a denoiser."""
     denoiser.requires_grad_(False)
     denoiser.span.requires_grad_(True)
-    save_adapter(folder / FOLDER / "extract.safetensors", denoiser, {})
+    for name in ("extract", "transform"):
+        save_adapter(folder / FOLDER / f"{name}.safetensors", denoiser, {})
     denoiser.requires_grad_(False)

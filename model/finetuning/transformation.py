@@ -31,7 +31,7 @@ from model.inference.transformation import ADAPTER, CALIBRATOR, FEATURES, Transf
 
 logger = logging.getLogger(__name__)
 
-TASKS = 500
+TASKS = 300
 """Programs that are fitted to."""
 
 _COUNTS = (1, 2, 2, 3, 3, 3, 3, 3, 4, 5)

@@ -33,6 +33,9 @@ from service.engine import (
     Relation,
     ResolutionOptions,
     ResolutionResult,
+    TransformationOptions,
+    TransformationResult,
+    TransformExample,
 )
 from service.main import create_app
 from service.settings import Settings
@@ -111,6 +114,12 @@ class FakeEngine:
     def extract(self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute]) -> Future[ExtractionResult]:
         """Keep what is asked."""
         return self._answer("extract", texts, attributes)
+
+    def transform(
+        self, examples: Sequence[TransformExample], inputs: Sequence[str], options: TransformationOptions
+    ) -> Future[TransformationResult]:
+        """Keep what is asked."""
+        return self._answer("transform", (examples, inputs), options)
 
     def _answer(self, task: str, relation: Any, options: object) -> Future[Any]:
         self.check_open()

@@ -19,6 +19,7 @@ from api_schemas.matching import MatchRequest, Records
 from api_schemas.models import ModelInfo
 from api_schemas.resolution import ResolutionRequest
 from api_schemas.tables import Column, Table
+from api_schemas.transformation import TransformExample, TransformRequest
 from service.client import (
     AsyncClient,
     Client,
@@ -64,7 +65,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete", "match", "resolve", "annotate", "extract"],
+    "tasks": ["clean", "complete", "match", "resolve", "transform", "annotate", "extract"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }
@@ -278,6 +279,20 @@ EXTRACTED = {
     "usage": USAGE,
 }
 ASKED = ExtractionRequest(texts=["a red mug"], attributes=[AskedAttribute(name="color")])
+SHOWN = TransformRequest(examples=[TransformExample(input="a b", output="b")], inputs=["c d"])
+TRANSFORMED = {
+    "outputs": [
+        {
+            "outcome": "value",
+            "output": "d",
+            "confidence": 0.9,
+            "candidates": [{"value": "d", "confidence": 0.9}],
+            "evidence": {"source": "program", "rows": [], "detail": "word 2 from the left"},
+        }
+    ],
+    "model": MODEL,
+    "usage": USAGE,
+}
 QUESTIONS = [
     ("clean", (CleaningRequest(table=TABLE),), "POST", "/v1/clean", CLEANED),
     ("complete", (CompletionRequest(table=TABLE),), "POST", "/v1/complete", COMPLETED),
@@ -286,6 +301,7 @@ QUESTIONS = [
     ("plan_resolution", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve/plan", PLANNED),
     ("annotate", (AnnotationRequest(table=TABLE),), "POST", "/v1/annotate", ANNOTATED),
     ("extract", (ASKED,), "POST", "/v1/extract", EXTRACTED),
+    ("transform", (SHOWN,), "POST", "/v1/transform", TRANSFORMED),
     ("models", (), "GET", "/v1/models", MODELS),
     ("model", ("fake",), "GET", "/v1/models/fake", CARD),
 ]

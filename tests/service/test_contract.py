@@ -28,6 +28,7 @@ OPERATIONS = (
     "POST /v1/resolve/plan",
     "POST /v1/annotate",
     "POST /v1/extract",
+    "POST /v1/transform",
     "GET /v1/models",
     "GET /v1/models/{name}",
     "GET /livez",
