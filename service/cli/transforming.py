@@ -19,6 +19,7 @@ from service.storage.table_file import TableFileError
 
 PROBLEMS = (TableFileError, JudgingError, OSError)
 EXAMPLE_COLUMNS = ("input", "output")
+_ARROW = "=>"
 
 Column = Annotated[str, typer.Option("--column", "-c", metavar="NAME", help="The column of texts to transform.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="CSV of all columns and the new one.")]
@@ -26,8 +27,8 @@ Examples = Annotated[
     Path | None, typer.Option("--examples", metavar="FILE", help="A table of examples: columns input and output.")
 ]
 Pairs = Annotated[
-    list[tuple[str, str]] | None,
-    typer.Option("--example", "-e", metavar="INPUT OUTPUT", help="An example; may be repeated."),
+    list[str] | None,
+    typer.Option("--example", "-e", metavar="INPUT=>OUTPUT", help="An example; may be repeated."),
 ]
 Into = Annotated[
     str | None, typer.Option("--into", metavar="NAME", help="Name of the new column; default: COLUMN and “ (new)”.")
@@ -69,9 +70,9 @@ def transform(
         name = into or f"{column} (new)"
         if name in table.names:
             raise CommandError(f"{table.path} has a column {name!r} already; choose another name with --into")
-        shown = [*(example or ()), *_of_file(examples)]
+        shown = [*map(_pair, example or ()), *_of_file(examples)]
         if not shown:
-            raise CommandError("at least one example is needed: --example INPUT OUTPUT, or --examples FILE")
+            raise CommandError("at least one example is needed: --example 'INPUT=>OUTPUT', or --examples FILE")
         texts = [row[table.names.index(column)] or "" for row in table.rows]
         with loaded(model, quiet) as judges, ProgressBars(enabled=not quiet) as bars:
             found = judges.transformation(shown, texts, min_confidence, bars)
@@ -91,6 +92,13 @@ def transform(
             typer.echo(json.dumps(summary, ensure_ascii=False))
         elif not quiet:
             _show(table, name, found, summary)
+
+
+def _pair(example: str) -> tuple[str, str]:
+    given, arrow, wanted = example.partition(_ARROW)
+    if not arrow:
+        raise CommandError(f"--example {example}: it needs {_ARROW} between input and output")
+    return given, wanted
 
 
 def _of_file(examples: Path | None) -> list[tuple[str, str]]:

@@ -62,7 +62,7 @@ def test_a_new_column_is_written(
     judges: FakeJudges, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, details = tmp_path / "out.csv", tmp_path / "details.jsonl"
-    assert run(table, "-c", "name", "-e", "bo", "BO", "-o", output, "--details", details) == 0
+    assert run(table, "-c", "name", "-e", "bo=>BO", "-o", output, "--details", details) == 0
     assert judges.asked == [([("bo", "BO")], ["ada é", ""], 0.5)]
     with output.open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [["id", "name", "name (new)"], ["007", "ada é", "ADA É"], ["008", "", ""]]
@@ -79,7 +79,7 @@ def test_examples_come_from_a_file_too_and_the_summary_is_json(
 ) -> None:
     examples, output = tmp_path / "e.csv", tmp_path / "out.csv"
     examples.write_text("output,input\nBO,bo\n", encoding="utf-8")
-    arguments = ("-e", "x", "X", "--examples", examples, "--into", "loud", "--min-confidence", "0.9", "--json")
+    arguments = ("-e", "x=>X", "--examples", examples, "--into", "loud", "--min-confidence", "0.9", "--json")
     assert run(table, "-c", "name", "-o", output, *arguments) == 0
     assert judges.asked[0][::2] == ([("x", "X"), ("bo", "BO")], 0.9)
     assert json.loads(capsys.readouterr().out) == {
@@ -91,8 +91,9 @@ def test_examples_come_from_a_file_too_and_the_summary_is_json(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-c", "nothing", "-e", "a", "b"], "has no column 'nothing'"),
-        (["-c", "name", "-e", "a", "b", "--into", "id"], "has a column 'id' already"),
+        (["-c", "nothing", "-e", "a=>b"], "has no column 'nothing'"),
+        (["-c", "name", "-e", "a=>b", "--into", "id"], "has a column 'id' already"),
+        (["-c", "name", "-e", "a"], "it needs => between input and output"),
         (["-c", "name"], "at least one example is needed"),
         (["-c", "name", "--examples", "t.csv"], "needs the columns input, output"),
     ],
@@ -114,5 +115,5 @@ def test_what_cannot_be_asked_is_said_plainly(
 
 def test_an_input_is_never_written(judges: FakeJudges, table: Path) -> None:
     before = table.read_bytes()
-    assert run(table, "-c", "name", "-e", "a", "b", "-o", table) == 1
+    assert run(table, "-c", "name", "-e", "a=>b", "-o", table) == 1
     assert table.read_bytes() == before
