@@ -555,13 +555,13 @@ class Observations:
         return Judged(spans, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
 
     def _speaks(self, value: str, attribute: int) -> float:
-        """How much a value speaks for the name of an attribute, as log-odds; 0 where no word of it is known."""
+        """How much a value speaks for the words of an attribute's name, as mean log-odds; 0 where none is known."""
         words = self._asked_words[attribute]
         if not words or self._names is None:
             return 0.0
         if value not in self._odds:
             self._odds[value] = self._names.log_odds([value]).astype(np.float64)
-        return float(self._odds[value][words].max())
+        return float(self._odds[value][words].mean())
 
     def _named(self, text: str, attribute: int) -> dict[str, float]:
         """How much each short phrase of a text speaks for the name of an attribute."""
