@@ -54,6 +54,7 @@ _PHRASE_WORDS = 6
 _NAMED = 4
 _NAMED_WORDS = 3
 _SURE = 0.5
+_UNTOLD = 0.5
 _LEAST = -12.0
 _UNSEEN = -8.0
 _WORD = re.compile(r"[^\W_]+")
@@ -670,7 +671,7 @@ def _logit(probability: float) -> float:
 def _decide(
     observed: Observations, text: str, attribute: int, judged: Judged, confidences: Floats, none: float
 ) -> Extraction:
-    """The likeliest candidate, or none where that is likelier."""
+    """The likeliest candidate, or none where the text is likelier to tell nothing than to tell something."""
     given = observed.given(text, attribute)
     if given is not None:
         return _given(given, text)
@@ -678,7 +679,7 @@ def _decide(
         evidence = Evidence("model", (), "the network gave no number")
         return Extraction(0, 0, ExtractionOutcome.ERROR, evidence)
     best = int(np.argmax(confidences)) if len(confidences) else -1
-    if best < 0 or confidences[best] < none:
+    if best < 0 or none >= _UNTOLD:
         return Extraction(0, 0, ExtractionOutcome.NONE, Evidence("model", (), "no answer is likely"), confidence=none)
     start, end = judged.candidates[best].start, judged.candidates[best].end
     evidence = observed.reason(text, attribute, judged, best)
