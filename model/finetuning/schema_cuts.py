@@ -32,6 +32,7 @@ CORRUPTION = CorruptionConfig(
 
 _VOWELS = re.compile(r"(?i)[aeiouy]")
 _FILLERS = ("the", "of", "a", "in", "this", "record", "value", "each", "source", "identifier", "number", "as", "given")
+_OTHER_WORDS = 0.6
 _ADDED = ("value", "name", "id", "code", "no", "field", "desc", "txt", "val", "cd")
 
 
@@ -105,6 +106,8 @@ def _renamed(part: Relation, rng: random.Random, *, rewritten: bool, described: 
     words = [_words(name) for name in part.attributes]
     told = tuple(_description(words, place, rng) if described else None for place in range(len(words)))
     habit = _habit(rng) if rewritten or rng.random() < 0.3 else _same
+    if described and rewritten and rng.random() < 0.5:
+        habit = _otherwise(rng)  # a description says what the name does not
     names = _distinct([habit(name, rng) for name in part.attributes])
     return Schema(Relation.of(names, part.tuples), told)
 
@@ -199,6 +202,25 @@ def _with_prefix(prefix: str, style: int) -> Habit:
 
 def _plain(name: str, rng: random.Random) -> str:
     return f"{rng.choice(('column', 'col', 'field', 'v', 'x'))}{rng.randrange(1000)}"
+
+
+def _otherwise(rng: random.Random) -> Habit:
+    """Other words for most things, the same one throughout, as synonyms are."""
+    seed = rng.random()
+
+    def habit(name: str, rng: random.Random) -> str:
+        found = []
+        for word in _words(name):
+            drawn = random.Random(f"{seed}:{word}")
+            found.append(_invented(drawn) if drawn.random() < _OTHER_WORDS else word)
+        return "_".join(found)
+
+    return habit
+
+
+def _invented(rng: random.Random) -> str:
+    """A word that means nothing."""
+    return "".join(rng.choice("bcdfghklmnprstvw") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
 
 
 def _mixed(name: str, rng: random.Random) -> str:

@@ -46,6 +46,9 @@ tables 1 where names do not say which table of several a column is of."""
 Bag = Mapping[str, int]
 """How often each word occurs."""
 
+Lexicon = Mapping[str, tuple[str, ...]]
+"""What parts of source names are called in target names."""
+
 MAX_WORDS = 64
 """Words of a description that are read."""
 
@@ -81,9 +84,10 @@ class ColumnName:
         """The letters without vowels."""
         return _VOWELS.sub("", self.letters) or self.letters
 
-    def renamed(self, lexicon: Mapping[str, str]) -> ColumnName:
+    def renamed(self, lexicon: Lexicon) -> ColumnName:
         """The same column with parts of its name exchanged."""
-        return replace(self, parts=tuple(lexicon.get(part, part) for part in self.parts))
+        parts = tuple(other for part in self.parts for other in lexicon.get(part, (part,)))
+        return replace(self, parts=parts)
 
 
 def read_names(names: Sequence[str], descriptions: Sequence[str | None]) -> list[ColumnName]:
@@ -128,7 +132,11 @@ def stem(word: str) -> str:
 
 def name_features(source: Sequence[ColumnName], target: Sequence[ColumnName]) -> Floats:
     """How alike what the columns of each pair are called is, float64 (source, target, len(NAME_FEATURES))."""
-    columns = [*_of_names(source, target), *_of_texts(source, target), *_of_tables(source, target)]
+    named = np.stack(_of_names(source, target))
+    lexicon = _words_of_tables(source, target)
+    if lexicon:
+        named = np.maximum(named, np.stack(_of_names([one.renamed(lexicon) for one in source], target)))
+    columns = [*named, *_of_texts(source, target), *_of_tables(source, target)]
     return np.asarray(np.round(np.stack(columns, axis=-1), 9), dtype=np.float64)
 
 
@@ -179,10 +187,29 @@ def _of_tables(source: Sequence[ColumnName], target: Sequence[ColumnName]) -> li
     if not (source[0].table and target[0].table):
         return [np.ones((len(source), len(target)))] * 2
     bags = [_table_bags(side) for side in (source, target)]
-    alike = cosines(*(list(side.values()) for side in bags))
+    alike = _tables_alike(*bags)
     best = alike**2 / np.maximum(alike.max(0, keepdims=True) * alike.max(1, keepdims=True), 1e-9)
     places = [[list(bag).index(one.table) for one in side] for bag, side in zip(bags, (source, target), strict=True)]
     return [matrix[np.ix_(*places)] for matrix in (alike, best)]
+
+
+def _tables_alike(source: Mapping[str, Bag], target: Mapping[str, Bag]) -> Floats:
+    return cosines(list(source.values()), list(target.values()))
+
+
+def _words_of_tables(source: Sequence[ColumnName], target: Sequence[ColumnName]) -> dict[str, tuple[str, ...]]:
+    """What tables that are each other's likeliest are called: a column that refers to a table is called like it."""
+    if not (source[0].table and target[0].table):
+        return {}
+    bags = [_table_bags(side) for side in (source, target)]
+    alike = _tables_alike(*bags)
+    names = [list(bag) for bag in bags]
+    lexicon = {}
+    for row, column in enumerate(alike.argmax(1).tolist()):
+        if alike[row, column] > 0 and alike[:, column].argmax() == row:
+            word = "".join(parts_of(names[0][row]))
+            lexicon[word] = lexicon[stem(word)] = parts_of(names[1][column])
+    return lexicon
 
 
 def _table_bags(columns: Sequence[ColumnName]) -> dict[str, Counter[str]]:

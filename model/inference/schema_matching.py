@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -23,7 +23,7 @@ from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import OptionError, RelationError
 from model.inference.batching import ModelTask, Progress, StepCall
-from model.inference.column_names import NAME_FEATURES, ColumnName, name_features, read_names
+from model.inference.column_names import NAME_FEATURES, ColumnName, Lexicon, name_features, read_names
 from model.inference.column_profiles import VALUE_FEATURES, ColumnProfile, value_features
 from model.inference.columns import Column, Floats
 from model.tuples import Relation, Usage
@@ -297,7 +297,7 @@ class _Matching:
         self._told = {(places[0][one.source], places[1][one.target]): one.is_match for one in options.examples}
         self._profiles: tuple[list[ColumnProfile], list[ColumnProfile]] = ([], [])
         self._values: list[Floats] = []
-        self._lexicon: Mapping[str, str] = {}
+        self._lexicon: Lexicon = {}
         self._names = np.zeros((0, 0, len(NAME_FEATURES)))
         self._judged: JudgedPairs | None = None
 
@@ -438,7 +438,7 @@ class _Matching:
         return f"{'ahead of' if lead > 0 else 'not ahead of'} the best other pair of the two columns"
 
 
-def learned_words(pairs: Sequence[tuple[ColumnName, ColumnName]]) -> dict[str, str]:
+def learned_words(pairs: Sequence[tuple[ColumnName, ColumnName]]) -> dict[str, tuple[str, ...]]:
     """What parts of source names are called in target names, by pairs of names that are known to be one.
 
     Parts that both names have are taken out; the others are paired in their order where there are as many. Where pairs
@@ -455,7 +455,7 @@ def learned_words(pairs: Sequence[tuple[ColumnName, ColumnName]]) -> dict[str, s
     for part, counts in votes.items():
         best = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
         if len(best) == 1 or best[0][1] > best[1][1]:
-            lexicon[part] = best[0][0]
+            lexicon[part] = (best[0][0],)
     return lexicon
 
 
