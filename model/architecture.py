@@ -308,8 +308,8 @@ class TupleDenoiser(nn.Module):
     """Encoder, decoder and heads. Masks are inferred from ids: 0 is padding.
 
     Heads: `detection` judges the `[V]` marker of a cell; `match` judges the `[T]` marker of a context
-    tuple against the target; `embedding` maps a `[T]` or `[V]` state to a unit vector; `span` gives a
-    start and an end score for every token.
+    tuple against the target; `embedding` maps a `[T]` or `[V]` state to a unit vector; `span` gives every
+    token a start and an end score for a question.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -342,10 +342,15 @@ class TupleDenoiser(nn.Module):
         """Unit vectors of tuples (`[T]`) or cells (`[V]`), float32 (markers, width)."""
         return F.normalize(self.embedding(states[example, index]).float(), dim=-1)
 
-    def span_logits(self, states: Tensor, batch: EncoderBatch) -> Tensor:
-        """Start and end scores, float32 (batch, length, 2); minus infinity on padding."""
-        scores: Tensor = self.span(states).float()
-        return scores.masked_fill(~batch.keep[..., None], float("-inf"))
+    def span_logits(self, states: Tensor, batch: EncoderBatch, example: Tensor, index: Tensor) -> Tensor:
+        """Start and end scores of the answer to each question, float32 (questions, length, 2).
+
+        Question i has its marker at `states[example[i], index[i]]` and is asked of every token of its example
+        (additive attention); pointing at its own marker says that there is no answer. Minus infinity on padding.
+        """
+        asked = states[example] + states[example, index][:, None]
+        scores: Tensor = self.span(asked).float()
+        return scores.masked_fill(~batch.keep[example][..., None], float("-inf"))
 
     def embed_answers(self, ids: Tensor, positions: Tensor, columns: Tensor) -> Tensor:
         """Decoder embeddings: the encoder's tables, role 0."""

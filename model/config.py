@@ -76,7 +76,8 @@ class TrainingConfig:
         warmup_steps: linear warm-up before the cosine decay.
         weight_decay: AdamW's decay of matrices; vectors and embeddings are not decayed.
         clip_norm: gradient norm above which gradients are scaled down.
-        detection_weight: weight of the detection loss beside the decoder's loss.
+        answer_weight: weight of the decoder's loss; what has weight 0, here and below, is left out of fixed shapes.
+        detection_weight: weight of the detection loss beside it.
         match_weight: weight of the match loss (which context tuples tell of the same entity) beside it.
         context_size: most context tuples behind a target; each example draws 0 to this many.
         episodes_per_chunk: episodes whose examples are length-sorted together; resuming is exact at chunk ends.
@@ -88,6 +89,7 @@ class TrainingConfig:
         fixed_shapes: 1 pads every batch to one of a few shapes (`model.dataset.BatchShape`), so that a GPU records a
             step of each shape once and repeats it; 0 pads a batch to its longest example. Recording takes a step more
             for each shape, so that on a GPU an interrupted run is no longer the uninterrupted one to the last bit.
+        questions: questions about spans that an example asks on average, for which a fixed shape has room.
         save_seconds: seconds between two resume points.
     """
 
@@ -98,6 +100,7 @@ class TrainingConfig:
     warmup_steps: int = 200
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    answer_weight: float = 1.0
     detection_weight: float = 1.0
     match_weight: float = 0.5
     context_size: int = 8
@@ -108,6 +111,7 @@ class TrainingConfig:
     exchanged_words_rate: float = 0.15
     plain_names_rate: float = 0.05
     fixed_shapes: int = 0
+    questions: int = 0
     save_seconds: float = 300.0
 
     def __post_init__(self) -> None:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -36,7 +37,13 @@ from model.tuples import Relation
 _FEWEST, _MOST = 24, 300
 """Tuples of a window."""
 
-TASKS = {"fill": SpecialToken.FILL, "repair": SpecialToken.REPAIR, "name": SpecialToken.NAME}
+TASKS = {
+    "fill": SpecialToken.FILL,
+    "repair": SpecialToken.REPAIR,
+    "name": SpecialToken.NAME,
+    "transform": SpecialToken.TRANSFORM,
+}
+"""What the decoder can be asked; `transform` by fine-tuning alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +56,60 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Where the answer to a question stands, as indices of encoder tokens.
+
+    Attributes:
+        question: the `[V]` marker of the attribute that is asked for, whose value is a `Mask`.
+        start, end: first and last token of the answer; both `question` where there is none.
+    """
+
+    question: int
+    start: int
+    end: int
+
+
+def _no_places() -> np.ndarray:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_labels() -> np.ndarray:
+    return np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """One encoder input with its labels.
+    """One encoder input with its labels; an example of one task has those of that task alone.
 
     Attributes:
         cells, wrong: indices of `[V]` markers, and 1 where the cell was corrupted.
         tuples, same: indices of the `[T]` markers of context tuples, and 1 where one tells of the target's entity.
+        queries: what the decoder is asked.
+        spans: questions with their answers in the text.
     """
 
     encoder_input: EncoderInput
-    cells: np.ndarray
-    wrong: np.ndarray
-    tuples: np.ndarray
-    same: np.ndarray
-    queries: tuple[Query, ...]
+    cells: np.ndarray = field(default_factory=_no_places)
+    wrong: np.ndarray = field(default_factory=_no_labels)
+    tuples: np.ndarray = field(default_factory=_no_places)
+    same: np.ndarray = field(default_factory=_no_labels)
+    queries: tuple[Query, ...] = ()
+    spans: tuple[Span, ...] = ()
+
+
+class ExampleSource(Protocol):
+    """Where a run's examples come from, some at a time."""
+
+    @property
+    def serializer(self) -> TupleSerializer:
+        """What wrote the examples."""
+
+    @property
+    def training(self) -> TrainingConfig:
+        """The run they are for."""
+
+    def examples(self, rng: random.Random) -> list[TrainingExample]:
+        """The examples of one episode, which follow from `rng` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +122,7 @@ class TrainingBatch:
         cell_example, cell_index, cell_wrong, cell_weight: detection labels, (cells,).
         pair_example, pair_index, pair_same, pair_weight: match labels of context tuples, (pairs,).
         target_example, target_index, target_id, target_task, target_weight: next-token labels, (targets,).
+        span_example, span_question, span_start, span_end, span_weight: labels of questions, (questions,).
     """
 
     encoder: EncoderBatch
@@ -92,6 +140,11 @@ class TrainingBatch:
     target_id: Tensor
     target_task: Tensor
     target_weight: Tensor
+    span_example: Tensor
+    span_question: Tensor
+    span_start: Tensor
+    span_end: Tensor
+    span_weight: Tensor
 
     def to(self, device: torch.device) -> TrainingBatch:
         """The same batch on another device."""
@@ -116,16 +169,20 @@ class BatchShape:
     targets: int
     cells: int
     pairs: int
+    questions: int
 
     @classmethod
     def of(cls, length: int, training: TrainingConfig) -> BatchShape:
         """The shape for inputs of at most `length` tokens; labels that do not fit are left out, which is rare."""
         rows = max(1, training.batch_tokens // length)
-        targets, cells = rows * (18 + length // 20), rows * (16 + length // 6)
-        return cls(rows, length, 96, targets, cells, rows * max(1, training.context_size))
+        targets = rows * (18 + length // 20) if training.answer_weight else 0
+        cells = rows * (16 + length // 6) if training.detection_weight else 0
+        pairs = rows * max(1, training.context_size) if training.match_weight else 0
+        questions = rows * training.questions
+        return cls(rows, length, 96, targets, cells, pairs, questions)
 
 
-FIXED_LENGTHS = (112, 176, 256, 368, 512)
+FIXED_LENGTHS = (72, 112, 176, 256, 368, 512)
 """Input lengths of the fixed shapes; the longest is `max_tokens`."""
 
 
@@ -143,7 +200,7 @@ class ExampleFactory:
         self.serializer = serializer
         self.training = training
         self.corruption = corruption
-        self._cumulative = np.cumsum(_table_weights(self.tables))
+        self._cumulative = np.cumsum(table_weights(self.tables))
 
     def episode(self, rng: random.Random) -> CorruptedRelation:
         """A corrupted window of a table: up to 300 of its tuples and 14 of its attributes, before anything is added."""
@@ -211,7 +268,7 @@ class ExampleFactory:
                 yield Query("name", column_ids[named], tuple(answer))
 
 
-def _table_weights(tables: Sequence[Table]) -> np.ndarray:
+def table_weights(tables: Sequence[Table]) -> np.ndarray:
     """Large tables weigh more, but a repository with many tables does not drown the others."""
     per_repository: dict[str, int] = {}
     for table in tables:
@@ -306,7 +363,7 @@ def _pair_labels(
 class ChunkDataset(Dataset[list[TrainingBatch]]):
     """Chunk number to its batches; a chunk depends on (seed, number) alone, whichever process makes it."""
 
-    def __init__(self, factory: ExampleFactory, first: int, chunks: int) -> None:
+    def __init__(self, factory: ExampleSource, first: int, chunks: int) -> None:
         self.factory = factory
         self.first = first
         self.chunks = chunks
@@ -320,7 +377,7 @@ class ChunkDataset(Dataset[list[TrainingBatch]]):
         return make_chunk(self.factory, self.first + number)
 
 
-def make_chunk(factory: ExampleFactory, chunk: int) -> list[TrainingBatch]:
+def make_chunk(factory: ExampleSource, chunk: int) -> list[TrainingBatch]:
     """All batches of one chunk, in a shuffled order of its own."""
     training = factory.training
     examples: list[TrainingExample] = []
@@ -383,6 +440,8 @@ def collate(examples: Sequence[TrainingExample], value_position: int, shape: Bat
     cells = _gathered([(one.cells, one.wrong) for one in examples])
     pairs = _gathered([(one.tuples, one.same) for one in examples])
     asked = list(np.asarray(targets, dtype=np.int64).reshape(-1, 4).T)
+    questions = [(row, s.question, s.start, s.end) for row, one in enumerate(examples) for s in one.spans]
+    spans = list(np.asarray(questions, dtype=np.int64).reshape(-1, 4).T)
     inputs = [example.encoder_input for example in examples]
     if shape:  # a row without a token would have nothing to look at
         inputs += inputs[:1] * (shape.rows - len(inputs))
@@ -392,6 +451,7 @@ def collate(examples: Sequence[TrainingExample], value_position: int, shape: Bat
         *_filled(cells, shape.cells if shape else None),
         *_filled(pairs, shape.pairs if shape else None),
         *_filled(asked, shape.targets if shape else None, _NO_TARGET),
+        *_filled(spans, shape.questions if shape else None, (0, 0, 0, 0)),
     )
 
 

@@ -94,8 +94,8 @@ class Validation:
             "detection_average_precision": float(average_precision_score(self.wrong, self.logits)),
             "detection_best_f1": float((2 * precision * recall / (precision + recall + 1e-9)).max()),
         }
-        report |= {f"{task}_loss": sum(losses) / max(1, len(losses)) for task, losses in self.losses.items()}
-        report |= {f"{task}_exact_match": sum(hits) / max(1, len(hits)) for task, hits in self.hits.items()}
+        report |= {f"{task}_loss": sum(losses) / len(losses) for task, losses in self.losses.items() if losses}
+        report |= {f"{task}_exact_match": sum(hits) / len(hits) for task, hits in self.hits.items() if hits}
         return {name: round(value, 4) for name, value in report.items()}
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.utils.data import DataLoader
 
 from model.architecture import TupleDenoiser
 from model.config import TrainingConfig
-from model.dataset import TASKS, ChunkDataset, ExampleFactory, TrainingBatch
+from model.dataset import TASKS, ChunkDataset, ExampleSource, TrainingBatch
 from model.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class Losses:
 
     Attributes:
         total: the mean over next tokens plus the weighted means of the other losses.
-        parts: sum and count of each loss, by name, (2,) float32: of the detection labels, the match labels, and the
-            next tokens of each task.
+        parts: sum and count of each loss, by name, (2,) float32: of the detection labels, the match labels, the
+            ends of spans, and the next tokens of each task.
     """
 
     total: Tensor
@@ -61,25 +61,34 @@ class Position:
 
 
 def batch_losses(denoiser: TupleDenoiser, batch: TrainingBatch, config: TrainingConfig) -> Losses:
-    """Cross-entropy of the answers plus weighted detection and match losses, each a mean over its labels."""
+    """Cross-entropy of answers and spans, weighted with the detection and match losses, each a mean over its labels."""
     states = denoiser.encode(batch.encoder)
-    wrong = denoiser.detect(states, batch.cell_example, batch.cell_index)
-    detection = binary_cross_entropy_with_logits(wrong, batch.cell_wrong, reduction="none")
-    parts = {"detection": _sum_and_count(detection, batch.cell_weight)}
-    total = config.detection_weight * _mean(parts["detection"])
+    parts: dict[str, Tensor] = {}
+    total = states.new_zeros((), dtype=torch.float32)
+    if config.detection_weight:
+        wrong = denoiser.detect(states, batch.cell_example, batch.cell_index)
+        detection = binary_cross_entropy_with_logits(wrong, batch.cell_wrong, reduction="none")
+        parts["detection"] = _sum_and_count(detection, batch.cell_weight)
+        total = total + config.detection_weight * _mean(parts["detection"])
     if config.match_weight:
         same = denoiser.match_logits(states, batch.pair_example, batch.pair_index)
         match = binary_cross_entropy_with_logits(same, batch.pair_same, reduction="none")
         parts["match"] = _sum_and_count(match, batch.pair_weight)
         total = total + config.match_weight * _mean(parts["match"])
-    if len(batch.target_id) == 0:
+    if len(batch.span_question):
+        scores = denoiser.span_logits(states, batch.encoder, batch.span_example, batch.span_question)
+        ends = torch.stack([batch.span_start, batch.span_end], dim=1)  # (questions, 2)
+        span = cross_entropy(scores, ends, reduction="none").mean(1)
+        parts["span"] = _sum_and_count(span, batch.span_weight)
+        total = total + _mean(parts["span"])
+    if not config.answer_weight or len(batch.target_id) == 0:
         return Losses(total, _detached(parts))
     hidden = denoiser.decode(states, batch.encoder, batch.answers)
     copying = denoiser.copying(hidden, denoiser.copy_keys(states, batch.encoder), batch.encoder)
     negative = -denoiser.token_log_probabilities(
         hidden, copying, batch.encoder, batch.target_example, batch.target_index, batch.target_id
     )
-    total = total + _mean(_sum_and_count(negative, batch.target_weight))
+    total = total + config.answer_weight * _mean(_sum_and_count(negative, batch.target_weight))
     counts = negative.new_zeros(2, len(TASKS))
     counts.index_add_(1, batch.target_task, torch.stack([negative.detach() * batch.target_weight, batch.target_weight]))
     parts |= {task: counts[:, number] for number, task in enumerate(TASKS)}
@@ -187,7 +196,7 @@ class Trainer:
     """A denoiser, its optimizer and its folder. `run` trains to the last step or until time is up."""
 
     def __init__(
-        self, denoiser: TupleDenoiser, factory: ExampleFactory, folder: Path, device: torch.device, workers: int = 1
+        self, denoiser: TupleDenoiser, factory: ExampleSource, folder: Path, device: torch.device, workers: int = 1
     ) -> None:
         self.denoiser = denoiser.to(device)
         self.factory = factory
@@ -295,10 +304,12 @@ def _context(workers: int) -> str | None:
 
 
 def make_optimizer(denoiser: TupleDenoiser, config: TrainingConfig, recorded: bool = False) -> torch.optim.AdamW:
-    """AdamW; only matrices of linear maps decay. `recorded` is for steps that a GPU repeats."""
+    """AdamW over what is not frozen; only matrices of linear maps decay. `recorded` is for steps that a GPU repeats."""
     decayed: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in denoiser.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_embedding = name.startswith("encoder.") and ".blocks." not in name
         (decayed if parameter.ndim == 2 and not is_embedding else others).append(parameter)
     groups = [

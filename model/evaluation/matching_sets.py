@@ -14,6 +14,11 @@ from model.tuples import Relation
 LINKED_SETS = ("Abt-Buy", "Amazon-Google", "Walmart-Amazon", "DBLP-ACM", "Fodors-Zagats")
 """Sets whose two tables are whole."""
 
+LABELLED_SETS = (*LINKED_SETS, "Dirty-Walmart-Amazon", "WDC-computers", "WDC-cameras")
+"""Sets with labelled pairs; the tables of the last three hold only some of the records."""
+
+_SAME_SOURCE = (frozenset({"Walmart-Amazon", "Dirty-Walmart-Amazon"}),)
+
 ENTITY_SETS = ("cora", "patstat")
 
 PARTS = ("train", "valid", "test")
@@ -42,6 +47,11 @@ class EntitySet:
     name: str
     relation: Relation
     entities: tuple[str, ...]
+
+
+def related(name: str) -> frozenset[str]:
+    """A set and those that hold the same records: whoever leaves one out leaves out all of them."""
+    return next((sets for sets in _SAME_SOURCE if name in sets), frozenset({name}))
 
 
 def read_matching_set(bench: Path, name: str) -> MatchingSet:

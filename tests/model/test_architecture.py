@@ -261,10 +261,11 @@ def test_heads_give_numbers_of_the_documented_shapes(
     vectors = exact.embed(states, example, index)
     assert vectors.shape == (3, config.width)
     assert_close(vectors.norm(dim=-1), torch.ones(3), 1e-6)
-    spans = exact.span_logits(states, batch)
-    assert spans.shape == (*batch.ids.shape, 2)
-    assert torch.equal(torch.isneginf(spans).all(-1), ~batch.keep)
-    assert torch.isfinite(spans[batch.keep]).all()
+    spans = exact.span_logits(states, batch, example, index)
+    assert spans.shape == (3, batch.ids.shape[1], 2)
+    assert torch.equal(torch.isneginf(spans).all(-1), ~batch.keep[example])
+    assert torch.isfinite(spans[batch.keep[example]]).all()
+    assert not torch.allclose(spans[0], spans[1])  # two questions about one text are two answers
 
 
 def _reached(denoiser: TupleDenoiser, loss: Tensor) -> set[str]:
@@ -304,7 +305,7 @@ def test_gradients_reach_the_other_heads(
     batch = collate_inputs(inputs)
     states = denoiser.encode(batch)
     example, index = torch.tensor([0, 1]), torch.tensor([0, 0])
-    spans = denoiser.span_logits(states, batch)[batch.keep]
+    spans = denoiser.span_logits(states, batch, example, index)[batch.keep[example]]
     loss = denoiser.match_logits(states, example, index).sum() + denoiser.embed(states, example, index)[:, 0].sum()
     reached = _reached(denoiser, loss + spans.sum())
     heads = {name for name, _ in denoiser.named_parameters() if name.startswith(("match.", "embedding.", "span."))}

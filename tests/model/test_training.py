@@ -16,9 +16,9 @@ from torch import Tensor
 from model.architecture import TupleDenoiser
 from model.config import CorruptionConfig, ModelConfig, TrainingConfig
 from model.corpus import CorpusTable
-from model.dataset import BatchShape, ExampleFactory, TrainingExample, collate, make_chunk
+from model.dataset import BatchShape, ExampleFactory, Span, TrainingExample, collate, make_chunk
 from model.errors import InputError
-from model.serialization import TupleSerializer
+from model.serialization import Mask, TupleSerializer
 from model.training import RecordedSteps, Trainer, batch_losses, learning_rate, make_optimizer, optimize
 
 CPU = torch.device("cpu")
@@ -268,3 +268,21 @@ def test_gradients_are_clipped(make_trainer: MakeTrainer, monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", spy)
     make_trainer("run", steps=3, clip_norm=0.25).run()
     assert asked == [0.25] * 3
+
+
+def test_a_span_is_learned_by_pointing_at_both_of_its_ends(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer("spans", dropout=0.0)
+    serializer = trainer.factory.serializer
+    asked = serializer.serialize(["text", "color"], ["a red car", Mask()])
+    question, first = int(asked.value_index[1]), int(asked.value_index[0]) + 1
+    one = TrainingExample(asked, spans=(Span(question, first, first + 1), Span(question, question, question)))
+    batch = collate([one], serializer.config.value_position)
+    losses = batch_losses(trainer.denoiser, batch, trainer.config)
+    states = trainer.denoiser.encode(batch.encoder)
+    row = torch.zeros(1, dtype=torch.int64)
+    scores = (
+        trainer.denoiser.span_logits(states, batch.encoder, row, torch.tensor([question])).detach().log_softmax(1)[0]
+    )
+    expected = -float(scores[first, 0] + scores[first + 1, 1] + scores[question, 0] + scores[question, 1]) / 4
+    assert losses.means() == pytest.approx({"span": expected}, rel=1e-3)
+    assert losses.total.item() == pytest.approx(expected, rel=1e-3)
