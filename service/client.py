@@ -34,6 +34,7 @@ from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
 from api_schemas.models import ModelCard, ModelList
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
+from api_schemas.schema_matching import SchemaMatchingRequest, SchemaMatchingResponse
 
 DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 """Seconds: a large table may take minutes to judge, a connection must not."""
@@ -237,6 +238,10 @@ class Client:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
 
+    def match_schema(self, request: SchemaMatchingRequest) -> SchemaMatchingResponse:
+        """`POST /v1/match-schema`: the columns of two tables that are one."""
+        return _read(self._ask(_question("/v1/match-schema", request)), SchemaMatchingResponse)
+
     def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""
         return _read(self._ask(_Question("GET", "/v1/models")), ModelList)
@@ -316,6 +321,10 @@ class AsyncClient:
     async def plan_resolution(self, request: ResolutionRequest) -> PlanResponse:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(await self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
+
+    async def match_schema(self, request: SchemaMatchingRequest) -> SchemaMatchingResponse:
+        """`POST /v1/match-schema`: the columns of two tables that are one."""
+        return _read(await self._ask(_question("/v1/match-schema", request)), SchemaMatchingResponse)
 
     async def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""

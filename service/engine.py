@@ -45,6 +45,14 @@ from model.inference.resolution import (
     resolve,
 )
 from model.inference.rules import check_rule
+from model.inference.schema_matching import (
+    ColumnMatch,
+    Schema,
+    SchemaExample,
+    SchemaMatchingOptions,
+    SchemaMatchingResult,
+    match_schema,
+)
 from model.tuples import (
     Adaptation,
     AdaptationOptions,
@@ -87,6 +95,7 @@ __all__ = [
     "ChosenValue",
     "CleaningOptions",
     "CleaningResult",
+    "ColumnMatch",
     "Completion",
     "CompletionOptions",
     "CompletionResult",
@@ -117,6 +126,10 @@ __all__ = [
     "ResolutionOptions",
     "ResolutionResult",
     "Rule",
+    "Schema",
+    "SchemaExample",
+    "SchemaMatchingOptions",
+    "SchemaMatchingResult",
     "Suggestion",
     "Usage",
     "check_rule",
@@ -126,7 +139,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "resolve")
+TASKS = ("clean", "complete", "resolve", "match-schema")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -319,6 +332,12 @@ class Engine:
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """What `resolve` would compare."""
         return self.submit(lambda _: plan_task(relations, options))
+
+    def match_schema(
+        self, source: Schema, target: Schema, options: SchemaMatchingOptions, progress: Progress | None = None
+    ) -> Future[SchemaMatchingResult]:
+        """Find which columns of two tables are one."""
+        return self.submit(lambda checkpoint: match_schema(checkpoint, source, target, options, progress))
 
     def drain(self) -> None:
         """Take no new requests; those at work and waiting go on."""

@@ -21,13 +21,13 @@ from service.engine import Engine, EngineState
 from service.errors import install_handlers
 from service.limits import BodyLimit, Places
 from service.observability import Metrics, RequestLog, configure_logging
-from service.routes import cleaning, completion, health, models, resolution
+from service.routes import cleaning, completion, health, models, resolution, schema_matching
 from service.routes import metrics as metrics_route
 from service.security import ApiKeys, documented_key
 from service.settings import Settings
 
 DESCRIPTION = """Finds wrong cells of a table, repairs them and fills missing ones, with a small pretrained model.
-Resolves the records of one table or two into entities.
+Resolves the records of one table or two into entities, and matches the columns of two.
 
 Every answer carries a calibrated confidence and the evidence for it; below the confidence that is asked for, the
 service abstains. Errors are problem documents (RFC 9457) with a stable `type`.
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.places = Places(settings.max_requests)
     install_handlers(app)
     needs_key = [Depends(documented_key)] if settings.api_keys else []
-    for router in (cleaning.router, completion.router, resolution.router, models.router):
+    for router in (cleaning.router, completion.router, resolution.router, schema_matching.router, models.router):
         app.include_router(router, prefix="/v1", dependencies=needs_key)
     app.include_router(metrics_route.router, dependencies=needs_key)
     app.include_router(health.router)

@@ -204,7 +204,7 @@ def _words_of_tables(source: Sequence[ColumnName], target: Sequence[ColumnName])
     bags = [_table_bags(side) for side in (source, target)]
     alike = _tables_alike(*bags)
     names = [list(bag) for bag in bags]
-    lexicon = {}
+    lexicon: dict[str, tuple[str, ...]] = {}
     for row, column in enumerate(alike.argmax(1).tolist()):
         if alike[row, column] > 0 and alike[:, column].argmax() == row:
             word = "".join(parts_of(names[0][row]))

@@ -451,7 +451,7 @@ def learned_words(pairs: Sequence[tuple[ColumnName, ColumnName]]) -> dict[str, t
         if len(left) == len(right):
             for part, other in zip(left, right, strict=True):
                 votes[part][other] += 1
-    lexicon = {}
+    lexicon: dict[str, tuple[str, ...]] = {}
     for part, counts in votes.items():
         best = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
         if len(best) == 1 or best[0][1] > best[1][1]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from service.cli.cleaning import clean, complete
+from service.cli.columns import match_schema
 from service.cli.diagnosis import doctor
 from service.cli.evaluation import evaluate, pretrain
 from service.cli.patching import patch_app
@@ -22,7 +23,7 @@ from service.cli.serving import serve
 
 app = typer.Typer(
     name="rpt",
-    help="Find and repair wrong cells, fill missing ones, resolve duplicate records, serve all of it over REST.",
+    help="Repair wrong cells, fill missing ones, resolve duplicate records, match columns, serve all of it over REST.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,6 +33,7 @@ app.command()(serve)
 app.command()(clean)
 app.command()(complete)
 app.command()(resolve)
+app.command("match-schema")(match_schema)
 app.add_typer(patch_app, name="patch")
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_FORWARD)(pretrain)
