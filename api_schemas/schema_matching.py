@@ -37,7 +37,10 @@ class ColumnMatchEvidence(Answer):
     """What one source of evidence says of a match."""
 
     source: Literal["names", "values", "rivals", "example"]
-    weight: float = Field(description="natural log of the odds, against an average pair: above 0 it speaks for a match")
+    weight: float = Field(
+        description="natural log of the odds against an average pair; of rivals, the lead over them. Above 0 it speaks "
+        "for a match"
+    )
     detail: str
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -46,6 +46,7 @@ Bools = npt.NDArray[np.bool_]
 _SOURCES_PER_STEP = 32
 _HOPELESS = 1000.0
 _LEAST, _MOST = 1e-6, 1 - 1e-6
+_WORTH_TELLING = 0.1
 
 
 class EvidenceSource(StrEnum):
@@ -127,7 +128,8 @@ class MatchEvidence:
     """What one source of evidence says of a pair.
 
     Attributes:
-        weight: natural log of the odds against those of an average pair; above 0 it speaks for a match.
+        weight: of names or values alone, the natural log of the odds against those of an average pair; of rivals, by
+            how much the pair is ahead of them in both together. Above 0 it speaks for a match.
         detail: one sentence for a person.
     """
 
@@ -226,6 +228,10 @@ class JudgedPairs:
     features: Floats
     scores: Floats
     confidences: Floats
+
+    def feature(self, name: str) -> Floats:
+        """One feature of all pairs."""
+        return np.asarray(self.features[..., self.calibrator.features.index(name)])
 
 
 def judge_pairs(calibration: Calibration, observed: PairObservations, barred: Bools | None = None) -> JudgedPairs:
@@ -389,20 +395,29 @@ class _Matching:
         return ColumnMatch(*places, confidence, evidence)
 
     def _evidence(self, source: int, target: int) -> tuple[MatchEvidence, ...]:
-        """What names, values and rivals add to the log-odds of a pair, strongest first."""
+        """What names alone and values alone say of a pair, and its lead over its rivals; strongest first."""
         assert self._judged is not None
-        calibrator = self._judged.calibrator
-        added = calibrator.contributions(self._judged.features[source, target][None])[0]
-        weights: dict[EvidenceSource, float] = defaultdict(float)
-        for name, weight in zip(calibrator.features, added.tolist(), strict=True):
-            weights[EvidenceSource.RIVALS if name in RIVAL_FEATURES else EvidenceSource(name)] += weight
-        said = {
-            EvidenceSource.NAMES: lambda: self._name_detail(source, target),
-            EvidenceSource.VALUES: lambda: self._value_detail(source, target),
-            EvidenceSource.RIVALS: lambda: self._rival_detail(source, target),
-        }
-        found = [MatchEvidence(kind, round(weight, 3), said[kind]()) for kind, weight in weights.items()]
+        lead = float(self._judged.feature("least_lead")[source, target])
+        found = [
+            MatchEvidence(
+                EvidenceSource.NAMES,
+                self._alone(NAMES, self._names[source, target]),
+                self._name_detail(source, target),
+            ),
+            MatchEvidence(
+                EvidenceSource.RIVALS,
+                round(lead, 3),
+                f"{'ahead of' if lead > 0 else 'not ahead of'} the best other pair of the two columns",
+            ),
+        ]
+        if self._values:
+            features = np.concatenate(self._values)[source, target]
+            detail = _value_detail(dict(zip(VALUE_FEATURES, features.tolist(), strict=True)))
+            found.append(MatchEvidence(EvidenceSource.VALUES, self._alone(VALUES, features), detail))
         return tuple(sorted(found, key=lambda one: (-abs(one.weight), one.source)))
+
+    def _alone(self, calibrator: str, features: Floats) -> float:
+        return round(float(self._calibration[calibrator].contributions(features[None]).sum()), 3)
 
     def _name_detail(self, source: int, target: int) -> str:
         said = dict(zip(NAME_FEATURES, self._names[source, target].tolist(), strict=True))
@@ -421,21 +436,18 @@ class _Matching:
             return f"words of names and descriptions agree to {said['text_words']:.0%}"
         return f"words of the names agree to {said['name_words']:.0%}"
 
-    def _value_detail(self, source: int, target: int) -> str:
-        said = dict(zip(VALUE_FEATURES, np.concatenate(self._values)[source, target].tolist(), strict=True))
-        if said["one_empty"]:
-            return "a column without values"
-        if said["values_contained"] >= 0.1:
-            return f"{said['values_contained']:.0%} of the distinct values of one are in the other"
-        if said["both_numeric"]:
-            return f"numbers, whose distributions agree to {said['numbers']:.0%}"
-        return f"hardly a value in common; they are written alike to {said['shapes']:.0%}"
 
-    def _rival_detail(self, source: int, target: int) -> str:
-        assert self._judged is not None
-        place = self._judged.calibrator.features.index("least_lead")
-        lead = float(self._judged.features[source, target, place])
-        return f"{'ahead of' if lead > 0 else 'not ahead of'} the best other pair of the two columns"
+def _value_detail(said: Mapping[str, float]) -> str:
+    """What is most telling of the values of two columns, as one sentence."""
+    if said["one_empty"]:
+        return "a column without values"
+    if said["values_contained"] >= _WORTH_TELLING:
+        return f"{said['values_contained']:.0%} of the distinct values of one are in the other"
+    if said["both_numeric"]:
+        return f"numbers, whose distributions agree to {said['numbers']:.0%}"
+    if said["value_grams"] >= _WORTH_TELLING:
+        return f"hardly a value in common, but their letters agree to {said['value_grams']:.0%}"
+    return f"hardly a value in common; they are written alike to {said['shapes']:.0%}"
 
 
 def learned_words(pairs: Sequence[tuple[ColumnName, ColumnName]]) -> dict[str, tuple[str, ...]]:

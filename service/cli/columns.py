@@ -136,9 +136,9 @@ def _write(matched: MatchedColumns, output: Path) -> None:
 
 def _show(matched: MatchedColumns) -> None:
     """The matches to stdout, for people."""
-    table = Table("source", "target", "confidence", "evidence, strongest first", box=None, pad_edge=False)
+    table = Table("source", "target", "confidence", "evidence", box=None, pad_edge=False)
     for one in matched.matches:
-        said = "; ".join(map(str, one.evidence))
+        said = ", ".join(f"{evidence.source} {evidence.weight:+.1f}" for evidence in one.evidence)
         table.add_row(Styled(one.source), Styled(one.target), f"{one.confidence:.2f}", Styled(said))
     Console(highlight=False).print(table)
 
