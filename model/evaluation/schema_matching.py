@@ -98,7 +98,7 @@ def measure_family(
         said["model without the rows"] = [_by_model(checkpoint, *one) for one in zip(bare, alone, strict=True)]
     said["names, values and words, nothing learned"] = [_by_similarity(one) for one in observed]
     truths = [_truth(pair) for pair in pairs]
-    rows = tuple(EvaluationRow(system, _figures(answers, truths, resampling)) for system, answers in said.items())
+    rows = tuple(EvaluationRow(system, figures_of(answers, truths, resampling)) for system, answers in said.items())
     matches = sum(len(pair.truth) for pair in pairs)
     columns = sum(truth.size for truth in truths)
     title = f"{name} ({len(pairs)} pairs of tables, {matches} matches of {columns:,} pairs of columns)"
@@ -162,7 +162,8 @@ def _by_similarity(observed: PairObservations) -> Said:
     return Said(score + assigned, assigned & likely, likely)
 
 
-def _figures(answers: Sequence[Said], truths: Sequence[Bools], resampling: Resampling) -> dict[str, Figure]:
+def figures_of(answers: Sequence[Said], truths: Sequence[Bools], resampling: Resampling) -> dict[str, Figure]:
+    """All figures of one system over the pairs of a family."""
     counted = [_count(said, truth) for said, truth in zip(answers, truths, strict=True)]
     # Tables err as a whole; where there is one pair of them alone, its source columns are resampled.
     units = np.stack([one.sum(0) for one in counted]) if len(counted) > 1 else counted[0]

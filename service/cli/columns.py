@@ -145,7 +145,7 @@ def _show(matched: MatchedColumns) -> None:
 
 def _summarize(matched: MatchedColumns, tables: Sequence[_Input], output: Path | None) -> None:
     left = ", ".join(matched.abstained)
-    say(f"{len(matched.matches)} matches of {len(tables[0].names)} and {len(tables[1].names)} columns")
+    say(f"{len(matched.matches)} matched of {len(tables[0].names)} and {len(tables[1].names)} columns")
     if left:
         say(f"without a match: {left}")
     for table in tables:

@@ -27,6 +27,9 @@ from service.engine import (
     Relation,
     ResolutionOptions,
     ResolutionResult,
+    Schema,
+    SchemaMatchingOptions,
+    SchemaMatchingResult,
 )
 from service.main import create_app
 from service.settings import Settings
@@ -91,6 +94,12 @@ class FakeEngine:
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """Keep what is asked."""
         return self._answer("plan", relations, options)
+
+    def match_schema(
+        self, source: Schema, target: Schema, options: SchemaMatchingOptions
+    ) -> Future[SchemaMatchingResult]:
+        """Keep what is asked."""
+        return self._answer("match-schema", (source, target), options)
 
     def _answer(self, task: str, relation: Any, options: object) -> Future[Any]:
         self.check_open()

@@ -15,6 +15,7 @@ from api_schemas.cleaning import CleaningRequest, PatternRule
 from api_schemas.completion import CompletionRequest, CompletionTarget
 from api_schemas.models import ModelInfo
 from api_schemas.resolution import ResolutionRequest
+from api_schemas.schema_matching import SchemaMatchingRequest
 from api_schemas.tables import Column, Table
 from service.client import (
     AsyncClient,
@@ -61,7 +62,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete", "resolve"],
+    "tasks": ["clean", "complete", "resolve", "match-schema"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }
@@ -158,6 +159,20 @@ RESOLVED = {
     "usage": USAGE,
 }
 MODELS = {"models": [MODEL]}
+COLUMNS = {
+    "matches": [
+        {
+            "source": "city",
+            "target": "town",
+            "confidence": 0.9,
+            "evidence": [{"source": "names", "weight": 1.5, "detail": "alike"}],
+        }
+    ],
+    "ranked": {"city": [{"target": "town", "confidence": 0.9}], "zip": []},
+    "abstained": ["zip"],
+    "model": MODEL,
+    "usage": USAGE,
+}
 BUSY = {"type": "urn:rpt:problem:queue-full", "title": "Too many requests are at work", "status": 429}
 
 
@@ -232,6 +247,7 @@ QUESTIONS = [
     ("complete", (CompletionRequest(table=TABLE),), "POST", "/v1/complete", COMPLETED),
     ("resolve", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve", RESOLVED),
     ("plan_resolution", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve/plan", PLANNED),
+    ("match_schema", (SchemaMatchingRequest(source=TABLE, target=TABLE),), "POST", "/v1/match-schema", COLUMNS),
     ("models", (), "GET", "/v1/models", MODELS),
     ("model", ("fake",), "GET", "/v1/models/fake", CARD),
 ]

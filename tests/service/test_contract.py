@@ -25,6 +25,7 @@ OPERATIONS = (
     "POST /v1/complete",
     "POST /v1/resolve",
     "POST /v1/resolve/plan",
+    "POST /v1/match-schema",
     "GET /v1/models",
     "GET /v1/models/{name}",
     "GET /livez",
