@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -49,8 +50,8 @@ Bag = Mapping[str, int]
 Lexicon = Mapping[str, tuple[str, ...]]
 """What parts of source names are called in target names."""
 
-MAX_WORDS = 64
-"""Words of a description that are read."""
+MAX_WORDS, MAX_PARTS, MAX_LETTERS = 64, 16, 64
+"""Words of a description and parts of a name that are read; letters of a word, and of a whole name."""
 
 _PART = re.compile(r"[^\W\d_]+|\d+")
 _CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -77,7 +78,7 @@ class ColumnName:
     @property
     def letters(self) -> str:
         """The name without case, blanks and punctuation."""
-        return "".join(self.parts)
+        return "".join(self.parts)[:MAX_LETTERS]
 
     @property
     def consonants(self) -> str:
@@ -97,7 +98,7 @@ def read_names(names: Sequence[str], descriptions: Sequence[str | None]) -> list
     parts = [parts_of(name) for name in alone]
     if len(parts) > 2 and len({one[0] for one in parts}) == 1 and min(map(len, parts)) > 1:
         parts = [one[1:] for one in parts]
-    told = [words((one or "").casefold())[:MAX_WORDS] for one in descriptions]
+    told = [[word[:MAX_LETTERS] for word in words((one or "").casefold())[:MAX_WORDS]] for one in descriptions]
     return [
         ColumnName(table, own, tuple(map(stem, described)))
         for table, own, described in zip(tables, parts, told, strict=True)
@@ -107,7 +108,7 @@ def read_names(names: Sequence[str], descriptions: Sequence[str | None]) -> list
 def parts_of(name: str) -> tuple[str, ...]:
     """What a name is written from, in lower case."""
     found = tuple(part.casefold() for piece in _CASE.split(name) for part in _PART.findall(piece))
-    return found or (name.casefold(),)
+    return tuple(part[:MAX_LETTERS] for part in found[:MAX_PARTS]) or (name.casefold()[:MAX_LETTERS],)
 
 
 def _tables(names: Sequence[str]) -> list[str]:
@@ -339,7 +340,10 @@ def _word_overlap(source: Sequence[ColumnName], target: Sequence[ColumnName]) ->
     """Share of the words of both names, weighted by rarity, that the other one has, in full or shortened."""
     rarity = _rarity([set(one.parts) for one in (*source, *target)])
     known = sorted({part for one in (*source, *target) for part in one.parts})
-    likeness = {one: {other: _likeness(one, other) for other in known if _likeness(one, other) > 0} for one in known}
+    likeness: dict[str, dict[str, float]] = {}
+    for _, group in groupby(known, key=lambda part: part[:1]):  # others are not alike at all
+        alike = list(group)
+        likeness |= {one: {other: _likeness(one, other) for other in alike} for one in alike}
     shares = np.zeros((len(source), len(target)))
     for row, one in enumerate(source):
         for column, other in enumerate(target):
