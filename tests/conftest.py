@@ -29,6 +29,7 @@ from model.inference.column_names import NAME_FEATURES
 from model.inference.column_profiles import VALUE_FEATURES
 from model.inference.reading import Reader
 from model.inference.schema_matching import (
+    MANY,
     NAMED_PAIR_FEATURES,
     NAMED_PAIRS,
     PAIR_FEATURES,
@@ -195,6 +196,8 @@ def linear_columns() -> dict[str, Calibrator]:
         VALUES: linear_calibrator(VALUE_FEATURES, {"values_contained": 5.0, "value_grams": 4.0}, -3.0),
         PAIRS: linear_calibrator(PAIR_FEATURES, {**named, "values": 0.6}, -0.5),
         NAMED_PAIRS: linear_calibrator(NAMED_PAIR_FEATURES, named, -0.5),
+        PAIRS + MANY: linear_calibrator(PAIR_FEATURES, {**named, "values": 0.6}, -0.5),
+        NAMED_PAIRS + MANY: linear_calibrator(NAMED_PAIR_FEATURES, named, -0.5),
     }
 
 

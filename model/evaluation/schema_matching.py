@@ -16,10 +16,12 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from model.checkpoint import Checkpoint
+from model.corpus import VALIDATION_SHARD
 from model.errors import InputError
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1, ratio
 from model.evaluation.reliability import Reliability
 from model.evaluation.schema_sets import DESCRIBED_FAMILY, VALUED_FAMILIES, SchemaPair, read_family
+from model.finetuning.schema_matching import draw_cuts, draw_tables
 from model.inference.batching import Progress, run_task
 from model.inference.column_names import NAME_FEATURES
 from model.inference.column_profiles import VALUE_FEATURES
@@ -62,11 +64,15 @@ class Said:
 def evaluate_schema(
     bench: Path,
     checkpoint: Checkpoint,
+    corpus: Path | None = None,
     *,
     resampling: Resampling | None = None,
     progress: Progress | None = None,
 ) -> list[EvaluationTable]:
     """One table a family of pairs with rows, and one a pair of schemas without.
+
+    Args:
+        corpus: the corpus folder; where it is given, its validation tables are cut into two and matched as well.
 
     Raises:
         InputError: the folder lacks a family, or the checkpoint cannot match columns.
@@ -76,12 +82,25 @@ def evaluate_schema(
     resampling = resampling or Resampling()
     groups = [(family, read_family(bench, family)) for family in VALUED_FAMILIES]
     groups += [(f"{DESCRIBED_FAMILY}, {pair.name}", [pair]) for pair in read_family(bench, DESCRIBED_FAMILY)]
+    if corpus is not None:
+        groups += _cuts(corpus / VALIDATION_SHARD, resampling.seed).items()
     tables = []
     for number, (name, pairs) in enumerate(groups):
         tables.append(measure_family(name, pairs, checkpoint, resampling))
         if progress is not None:
             progress("schema", number + 1, len(groups))
     return tables
+
+
+def _cuts(shard: Path, seed: int) -> dict[str, list[SchemaPair]]:
+    """Tables that no calibrator of columns has seen, cut into two."""
+    valued: list[SchemaPair] = []
+    bare: list[SchemaPair] = []
+    for made, _ in draw_cuts(draw_tables([shard]), seed):
+        pair = SchemaPair("", made.source, made.target, made.truth)
+        (valued if len(made.source.relation) and len(made.target.relation) else bare).append(pair)
+    named = {"cuts of unseen tables": valued, "cuts of several unseen tables, without rows": bare}
+    return {name: pairs for name, pairs in named.items() if pairs}
 
 
 def measure_family(
@@ -105,7 +124,7 @@ def measure_family(
     notes = (
         "Recall at truth: share of the true matches among as many best-ranked pairs of columns. Precision, recall and "
         "F1: of a 1:1 assignment at the default confidence; F1, n:m: of every pair of columns at that confidence.",
-        "No label of these sets is used; the features were designed with the sets in view.",
+        "No label is used; the features were designed with the sets of the benchmark folder in view.",
     )
     reliability = _reliability(f"schema, {name}: best target of each source column", judged, truths, resampling)
     return EvaluationTable("schema", title, rows, notes, (reliability,))

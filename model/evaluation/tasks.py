@@ -120,7 +120,7 @@ def _cluster(
 def _schema(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
-    return evaluate_schema(source.bench, checkpoint, resampling=resampling, progress=progress)
+    return evaluate_schema(source.bench, checkpoint, source.corpus, resampling=resampling, progress=progress)
 
 
 def _leaks(

@@ -26,6 +26,7 @@ from model.inference.column_names import NAME_FEATURES
 from model.inference.column_profiles import VALUE_FEATURES
 from model.inference.columns import Floats
 from model.inference.schema_matching import (
+    MANY,
     NAMED_PAIR_FEATURES,
     NAMED_PAIRS,
     NAMES,
@@ -103,7 +104,7 @@ def observe(made: SchemaCut, group: int = 0) -> CutObservations:
 
 
 def fit(observed: Sequence[CutObservations]) -> dict[str, Calibrator]:
-    """The four calibrators of columns.
+    """The calibrators of columns.
 
     Raises:
         InputError: cuts of fewer than two repositories.
@@ -113,13 +114,20 @@ def fit(observed: Sequence[CutObservations]) -> dict[str, Calibrator]:
     valued = [one for one in observed if one.observed.values is not None]
     names = _fitted(NAME_FEATURES, observed, [one.observed.names for one in observed])
     values = _fitted(VALUE_FEATURES, valued, [_held(one.observed.values) for one in valued])
-    said = {
-        id(one): each_pair(names.log_odds, one.observed.names)  # the same evidence with values and without
-        for one in observed
-    }
-    named = _fitted(NAMED_PAIR_FEATURES, observed, [with_rivals([said[id(one)]]) for one in observed])
-    both = [with_rivals([said[id(one)], each_pair(values.log_odds, _held(one.observed.values))]) for one in valued]
-    return {NAMES: names, VALUES: values, PAIRS: _fitted(PAIR_FEATURES, valued, both), NAMED_PAIRS: named}
+    fitted = {NAMES: names, VALUES: values}
+    for many, suffix in ((False, ""), (True, MANY)):
+        named = [with_rivals([_said(names, one.observed.names)], many=many) for one in observed]
+        both = [
+            with_rivals([_said(names, one.observed.names), _said(values, _held(one.observed.values))], many=many)
+            for one in valued
+        ]
+        fitted[NAMED_PAIRS + suffix] = _fitted(NAMED_PAIR_FEATURES, observed, named)
+        fitted[PAIRS + suffix] = _fitted(PAIR_FEATURES, valued, both)
+    return fitted
+
+
+def _said(calibrator: Calibrator, features: Floats) -> Floats:
+    return each_pair(calibrator.log_odds, features)
 
 
 def _held(values: Floats | None) -> Floats:
@@ -147,9 +155,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     observed = [observe(made, group) for made, group in draw_cuts(tables, options.seed)]
     logger.info("compared the columns of %d cuts of %d repositories", len(observed), len(tables))
     path = Path(options.checkpoint) / "calibration.json"
-    calibration = Calibration.load(path)
-    replace(calibration, calibrators={**calibration.calibrators, **fit(observed)}).save(path)
-    logger.info("fitted %s", ", ".join((NAMES, VALUES, PAIRS, NAMED_PAIRS)))
+    calibration, fitted = Calibration.load(path), fit(observed)
+    replace(calibration, calibrators={**calibration.calibrators, **fitted}).save(path)
+    logger.info("fitted %s", ", ".join(fitted))
     return 0
 
 

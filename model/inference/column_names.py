@@ -18,6 +18,7 @@ import numpy as np
 from rapidfuzz import process
 from rapidfuzz.distance import OSA, JaroWinkler
 from scipy import sparse
+from scipy.optimize import linear_sum_assignment
 
 from model.inference.columns import Floats
 from model.inference.records import words
@@ -199,15 +200,15 @@ def _tables_alike(source: Mapping[str, Bag], target: Mapping[str, Bag]) -> Float
 
 
 def _words_of_tables(source: Sequence[ColumnName], target: Sequence[ColumnName]) -> dict[str, tuple[str, ...]]:
-    """What tables that are each other's likeliest are called: a column that refers to a table is called like it."""
+    """What tables that are assigned to each other are called: a column that refers to a table is called like it."""
     if not (source[0].table and target[0].table):
         return {}
     bags = [_table_bags(side) for side in (source, target)]
     alike = _tables_alike(*bags)
     names = [list(bag) for bag in bags]
     lexicon: dict[str, tuple[str, ...]] = {}
-    for row, column in enumerate(alike.argmax(1).tolist()):
-        if alike[row, column] > 0 and alike[:, column].argmax() == row:
+    for row, column in zip(*(found.tolist() for found in linear_sum_assignment(alike, maximize=True)), strict=True):
+        if alike[row, column] > 0:
             word = "".join(parts_of(names[0][row]))
             lexicon[word] = lexicon[stem(word)] = parts_of(names[1][column])
     return lexicon

@@ -34,6 +34,9 @@ NAMES, VALUES = "schema_names", "schema_values"
 PAIRS, NAMED_PAIRS = "schema_pairs", "schema_named_pairs"
 """Calibrators of pairs: by names, values and rivals, or without values."""
 
+MANY = "_many"
+"""Behind those: where a column may be in several matches."""
+
 RIVAL_FEATURES = ("source_lead", "target_lead", "least_lead")
 PAIR_FEATURES = ("names", "values", *RIVAL_FEATURES)
 NAMED_PAIR_FEATURES = ("names", *RIVAL_FEATURES)
@@ -192,16 +195,19 @@ def observe_pairs(source: Schema, target: Schema) -> PairObservations:
     return PairObservations(names, value_features(*profiles))
 
 
-def with_rivals(said: Sequence[Floats], barred: Bools | None = None) -> Floats:
+def with_rivals(said: Sequence[Floats], barred: Bools | None = None, *, many: bool = False) -> Floats:
     """Log-odds (sources, targets) of each kind of evidence, and the leads of the pairs by their sum, as features.
 
     Args:
         barred: pairs that are known to be none, and so are nobody's rivals.
+        many: a column may be in several matches: to be as good as a rival is enough, and no lead counts more.
     """
     total = np.sum(said, axis=0)
     if barred is not None:
         total = np.where(barred, -_HOPELESS, total)
     source_lead, target_lead = _lead(total), _lead(total.T).T
+    if many:
+        source_lead, target_lead = np.minimum(source_lead, 0.0), np.minimum(target_lead, 0.0)
     return np.stack([*said, source_lead, target_lead, np.minimum(source_lead, target_lead)], axis=-1)
 
 
@@ -234,11 +240,14 @@ class JudgedPairs:
         return np.asarray(self.features[..., self.calibrator.features.index(name)])
 
 
-def judge_pairs(calibration: Calibration, observed: PairObservations, barred: Bools | None = None) -> JudgedPairs:
+def judge_pairs(
+    calibration: Calibration, observed: PairObservations, barred: Bools | None = None, *, many: bool = False
+) -> JudgedPairs:
     """Weigh names, values and rivals.
 
     Args:
         barred: pairs that are known to be none.
+        many: a column may be in several matches.
 
     Raises:
         CheckpointError: the checkpoint has no calibrators of columns.
@@ -246,8 +255,8 @@ def judge_pairs(calibration: Calibration, observed: PairObservations, barred: Bo
     said = [each_pair(calibration[NAMES].log_odds, observed.names)]
     if observed.values is not None:
         said.append(each_pair(calibration[VALUES].log_odds, observed.values))
-    features = with_rivals(said, barred)
-    calibrator = calibration[NAMED_PAIRS if observed.values is None else PAIRS]
+    features = with_rivals(said, barred, many=many)
+    calibrator = calibration[(NAMED_PAIRS if observed.values is None else PAIRS) + (MANY if many else "")]
     scores = np.round(each_pair(calibrator.log_odds, features), 6)
     return JudgedPairs(calibrator, features, scores, each_pair(calibrator.predict, features))
 
@@ -334,7 +343,8 @@ class _Matching:
 
     def _judge(self) -> None:
         values = np.concatenate(self._values) if self._values else None
-        self._judged = judge_pairs(self._calibration, PairObservations(self._names, values), self._barred())
+        observed = PairObservations(self._names, values)
+        self._judged = judge_pairs(self._calibration, observed, self._barred(), many=not self._options.one_to_one)
 
     def _barred(self) -> Bools:
         """Pairs that the examples rule out: said to be none, or, one to one, beside one that is."""
@@ -388,7 +398,7 @@ class _Matching:
         places = self._orders[0][source], self._orders[1][target]
         if self._told.get((source, target)):
             evidence: tuple[MatchEvidence, ...] = (
-                MatchEvidence(EvidenceSource.EXAMPLE, float(_log_odds(np.array(1.0))), "an example says so"),
+                MatchEvidence(EvidenceSource.EXAMPLE, round(float(_log_odds(np.array(1.0))), 3), "an example says so"),
             )
         else:
             evidence = self._evidence(source, target)
@@ -407,7 +417,7 @@ class _Matching:
             MatchEvidence(
                 EvidenceSource.RIVALS,
                 round(lead, 3),
-                f"{'ahead of' if lead > 0 else 'not ahead of'} the best other pair of the two columns",
+                _rival_detail(lead),
             ),
         ]
         if self._values:
@@ -435,6 +445,12 @@ class _Matching:
         if said["text_words"] > said["name_words"]:
             return f"words of names and descriptions agree to {said['text_words']:.0%}"
         return f"words of the names agree to {said['name_words']:.0%}"
+
+
+def _rival_detail(lead: float) -> str:
+    """How a pair stands, as one sentence."""
+    standing = "ahead of" if lead > 0 else "behind" if lead < 0 else "as good as"
+    return f"{standing} the best other pair of the two columns"
 
 
 def _value_detail(said: Mapping[str, float]) -> str:

@@ -87,6 +87,15 @@ def test_every_family_has_the_model_and_a_baseline(schema_bench: Path, checkpoin
     assert len(tables[0].reliabilities[0]) == 3
 
 
+def test_tables_of_the_validation_shard_are_cut_and_matched_too(
+    schema_bench: Path, small_corpus: Path, checkpoint: Checkpoint
+) -> None:
+    tables = evaluate_schema(schema_bench, checkpoint, small_corpus, resampling=Resampling(0, 10))
+    cuts = [table for table in tables if table.title.startswith("cuts of")]
+    assert cuts and cuts[0].title.startswith("cuts of unseen tables (")
+    assert cuts[0].rows[0].figures["MRR"].value > 0.7
+
+
 def test_a_checkpoint_without_calibrators_of_columns_is_refused(
     schema_bench: Path, bare_checkpoint: Checkpoint
 ) -> None:

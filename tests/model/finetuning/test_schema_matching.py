@@ -13,7 +13,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.corpus import CorpusTable
 from model.errors import InputError
 from model.finetuning.schema_matching import draw_cuts, draw_tables, fit, main, observe
-from model.inference.schema_matching import NAMED_PAIRS, NAMES, PAIRS, VALUES, judge_pairs
+from model.inference.schema_matching import MANY, NAMED_PAIRS, NAMES, PAIRS, VALUES, judge_pairs
 from tests.conftest import write_shard
 
 
@@ -35,7 +35,7 @@ def test_fitted_probabilities_tell_columns_that_are_one_from_others(corpus: Path
     observed = [observe(*one) for one in draw_cuts(draw_tables(sorted(corpus.iterdir())), 0)]
     assert len(observed) == 15
     calibrators = fit([one for one in observed if one.group < 4])
-    assert set(calibrators) == {NAMES, VALUES, PAIRS, NAMED_PAIRS}
+    assert set(calibrators) == {NAMES, VALUES, PAIRS, NAMED_PAIRS, PAIRS + MANY, NAMED_PAIRS + MANY}
     held_out = [one for one in observed if one.group == 4]
     judged = [judge_pairs(Calibration(calibrators), one.observed).confidences for one in held_out]
     true = np.concatenate([one[cut.truth > 0] for one, cut in zip(judged, held_out, strict=True)])

@@ -124,6 +124,8 @@ def test_leads_are_taken_over_the_best_other_pair() -> None:
     assert alone[0, 0].tolist() == [3.0, MAX_LEAD, MAX_LEAD, MAX_LEAD]
     barred = with_rivals([np.array([[3.0, 1.0], [0.5, 2.0]])], np.array([[False, True], [False, False]]))
     assert barred[0, 0, 1] == MAX_LEAD
+    many = with_rivals([np.array([[3.0, 3.0], [0.5, 2.0]])], many=True)
+    assert many[:, :, 1].tolist() == [[0.0, 0.0], [-1.5, 0.0]]  # twins are nobody's rivals, and nobody is ahead
 
 
 @settings(max_examples=25, deadline=None)
