@@ -4,6 +4,7 @@ config.json          ModelConfig and the format version
 tokenizer.json       the byte-level BPE
 weights.safetensors  16-bit weights; no pickle anywhere
 judges.safetensors   trees over column statistics (absent right after pretraining)
+words.safetensors    how rare words are in tables at large (absent right after pretraining)
 calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
 card.json            the model card: data, licences, steps, seed, commit, metrics, limits
 """
@@ -26,11 +27,13 @@ from model.calibration import Calibration
 from model.config import ModelConfig
 from model.errors import CheckpointError
 from model.judge import Judge, load_judges
+from model.rarity import WordRarity
 from model.serialization import TupleSerializer
 from model.tokenizer import TupleTokenizer
 
 FORMAT_VERSION = 1
 JUDGES_FILE = "judges.safetensors"
+WORDS_FILE = "words.safetensors"
 DEFAULT_PATH = Path(__file__).parent / "checkpoints" / "default"
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -42,7 +45,8 @@ class Checkpoint:
     Attributes:
         sha256: hash of the weights file, hex.
         precision: `bfloat16` or `float32`, the type that the weights are computed in.
-        judges: trees over column statistics by name, `detection` and `repair`; empty where none have been trained.
+        judges: trees by name, such as `detection` and `match`; empty where none have been trained.
+        rarity: how rare words are in tables at large; None where they have not been counted.
         calibration: None where none has been fitted; inference then refuses to give probabilities.
         card: the model card as JSON.
     """
@@ -56,6 +60,7 @@ class Checkpoint:
     serializer: TupleSerializer
     denoiser: TupleDenoiser
     judges: Mapping[str, Judge]
+    rarity: WordRarity | None
     calibration: Calibration | None
     card: dict[str, Any]
 
@@ -129,7 +134,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"cannot load {weights_path.name} of checkpoint {folder.name!r}: {error}") from error
     denoiser.to(PRECISIONS[precision]).eval().requires_grad_(False)
-    judges_path = folder / JUDGES_FILE
+    judges_path, words_path = folder / JUDGES_FILE, folder / WORDS_FILE
     calibration_path = folder / "calibration.json"
     return Checkpoint(
         name=str(card.get("name", folder.name)),
@@ -141,6 +146,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         serializer=TupleSerializer(tokenizer, config),
         denoiser=denoiser,
         judges=load_judges(judges_path) if judges_path.exists() else {},
+        rarity=WordRarity.load(words_path) if words_path.exists() else None,
         calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
         card=card,
     )

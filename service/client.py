@@ -32,6 +32,7 @@ from pydantic import BaseModel, ValidationError
 
 from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
+from api_schemas.matching import MatchRequest, MatchResponse
 from api_schemas.models import ModelCard, ModelList
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
 from api_schemas.schema_matching import SchemaMatchingRequest, SchemaMatchingResponse
@@ -230,6 +231,10 @@ class Client:
         """`POST /v1/complete`: fill missing or half-typed cells."""
         return _read(self._ask(_question("/v1/complete", request)), CompletionResponse)
 
+    def match(self, request: MatchRequest) -> MatchResponse:
+        """`POST /v1/match`: whether pairs of records are one entity."""
+        return _read(self._ask(_question("/v1/match", request)), MatchResponse)
+
     def resolve(self, request: ResolutionRequest) -> ResolutionResponse:
         """`POST /v1/resolve`: the entities of one table or two."""
         return _read(self._ask(_question("/v1/resolve", request)), ResolutionResponse)
@@ -313,6 +318,10 @@ class AsyncClient:
     async def complete(self, request: CompletionRequest) -> CompletionResponse:
         """`POST /v1/complete`: fill missing or half-typed cells."""
         return _read(await self._ask(_question("/v1/complete", request)), CompletionResponse)
+
+    async def match(self, request: MatchRequest) -> MatchResponse:
+        """`POST /v1/match`: whether pairs of records are one entity."""
+        return _read(await self._ask(_question("/v1/match", request)), MatchResponse)
 
     async def resolve(self, request: ResolutionRequest) -> ResolutionResponse:
         """`POST /v1/resolve`: the entities of one table or two."""

@@ -33,6 +33,7 @@ from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
 from model.inference.completion import complete
+from model.inference.pairs import AlignedRelations, ComparedPair, MatchingResult, PairOptions, TaughtPair, match_pairs
 from model.inference.resolution import (
     ChosenValue,
     Entity,
@@ -88,6 +89,7 @@ __all__ = [
     "MIN_ADAPTED_ROWS",
     "Adaptation",
     "AdaptationOptions",
+    "AlignedRelations",
     "BlockingPlan",
     "Cardinality",
     "Cell",
@@ -96,6 +98,7 @@ __all__ = [
     "CleaningOptions",
     "CleaningResult",
     "ColumnMatch",
+    "ComparedPair",
     "Completion",
     "CompletionOptions",
     "CompletionResult",
@@ -109,6 +112,7 @@ __all__ = [
     "InputError",
     "JudgedPair",
     "Load",
+    "MatchingResult",
     "ModelDescription",
     "ModelError",
     "NamedPreference",
@@ -117,6 +121,7 @@ __all__ = [
     "Outcome",
     "PairDoubt",
     "PairExample",
+    "PairOptions",
     "PatternRule",
     "QueueFullError",
     "RecordPlace",
@@ -131,6 +136,7 @@ __all__ = [
     "SchemaMatchingOptions",
     "SchemaMatchingResult",
     "Suggestion",
+    "TaughtPair",
     "Usage",
     "check_rule",
     "evaluate",
@@ -139,7 +145,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "resolve", "match-schema")
+TASKS = ("clean", "complete", "match", "resolve", "match-schema")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -328,6 +334,12 @@ class Engine:
     ) -> Future[ResolutionResult]:
         """Find the entities of one relation or two."""
         return self.submit(lambda checkpoint: resolve(checkpoint, relations, options, progress))
+
+    def match(
+        self, left: Relation, right: Relation, pairs: Sequence[tuple[int, int]], options: PairOptions
+    ) -> Future[MatchingResult]:
+        """Judge pairs of a tuple of either relation."""
+        return self.submit(lambda checkpoint: match_pairs(checkpoint, left, right, pairs, options))
 
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """What `resolve` would compare."""

@@ -21,7 +21,7 @@ from service.engine import Engine, EngineState
 from service.errors import install_handlers
 from service.limits import BodyLimit, Places
 from service.observability import Metrics, RequestLog, configure_logging
-from service.routes import cleaning, completion, health, models, resolution, schema_matching
+from service.routes import cleaning, completion, health, matching, models, resolution, schema_matching
 from service.routes import metrics as metrics_route
 from service.security import ApiKeys, documented_key
 from service.settings import Settings
@@ -65,7 +65,14 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.places = Places(settings.max_requests)
     install_handlers(app)
     needs_key = [Depends(documented_key)] if settings.api_keys else []
-    for router in (cleaning.router, completion.router, resolution.router, schema_matching.router, models.router):
+    for router in (
+        cleaning.router,
+        completion.router,
+        matching.router,
+        resolution.router,
+        schema_matching.router,
+        models.router,
+    ):
         app.include_router(router, prefix="/v1", dependencies=needs_key)
     app.include_router(metrics_route.router, dependencies=needs_key)
     app.include_router(health.router)

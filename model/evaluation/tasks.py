@@ -19,6 +19,7 @@ from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
 from model.evaluation.leaks import evaluate_leaks
 from model.evaluation.matching import evaluate_block, evaluate_cluster, evaluate_match
+from model.evaluation.pair_matching import evaluate_pairs
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
 from model.evaluation.rpt_table_1 import evaluate_rpt_table_1
@@ -111,6 +112,12 @@ def _match(
     return evaluate_match(source.bench, resampling, progress)
 
 
+def _pairs(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_pairs(source.bench, source.corpus_for("pairs"), checkpoint, resampling, progress)
+
+
 def _cluster(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
@@ -140,14 +147,15 @@ TASKS: dict[str, Measure] = {
     "rpt-table-1": _rpt_table_1,
     "block": _block,
     "match": _match,
+    "pairs": _pairs,
     "cluster": _cluster,
     "schema": _schema,
     "leaks": _leaks,
 }
 """What can be measured, by name, in the order of the report."""
 
-NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction", "leaks"})
-"""Tasks that are measured on corpus tables only."""
+NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction", "pairs", "leaks"})
+"""Tasks that are measured on corpus tables, or for which something is learned from them."""
 
 NOT_MEASURED_YET = ("transform", "annotate", "extract")
 """Tasks whose data are in the benchmark folder and whose inference does not exist yet."""

@@ -67,7 +67,7 @@ class MatchFactory:
     def examples(self, rng: random.Random) -> list[TrainingExample]:
         """The examples of one window, or of some records of one set."""
         if self._windows is not None and (not self._labelled or rng.random() < _CORPUS_SHARE):
-            groups = _window_groups(self._windows, rng)
+            groups = window_groups(self._windows, rng)
         else:
             chosen = rng.choices(self._labelled, self._weights)[0]
             groups = rng.sample(chosen, min(self.training.examples_per_episode, len(chosen)))
@@ -108,7 +108,7 @@ def _by_record(one: MatchingSet) -> list[Group]:
     return [Group(names, aligned[side][row], others) for (side, row), others in sorted(groups.items())]
 
 
-def _window_groups(windows: ExampleFactory, rng: random.Random) -> list[Group]:
+def window_groups(windows: ExampleFactory, rng: random.Random) -> list[Group]:
     """Tuples of one corrupted window with those nearest to them, and with those that tell of the same entity."""
     episode = windows.episode(rng)
     relation, entities, truth = episode.dirty, episode.entities, episode.clean.tuples

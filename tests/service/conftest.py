@@ -22,8 +22,10 @@ from service.engine import (
     CompletionResult,
     EngineState,
     Load,
+    MatchingResult,
     ModelDescription,
     NotReadyError,
+    PairOptions,
     Relation,
     ResolutionOptions,
     ResolutionResult,
@@ -90,6 +92,12 @@ class FakeEngine:
     def resolve(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[ResolutionResult]:
         """Keep what is asked."""
         return self._answer("resolve", relations, options)
+
+    def match(
+        self, left: Relation, right: Relation, pairs: Sequence[tuple[int, int]], options: PairOptions
+    ) -> Future[MatchingResult]:
+        """Keep what is asked."""
+        return self._answer("match", (left, right, pairs), options)
 
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """Keep what is asked."""

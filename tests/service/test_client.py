@@ -13,6 +13,7 @@ import pytest
 
 from api_schemas.cleaning import CleaningRequest, PatternRule
 from api_schemas.completion import CompletionRequest, CompletionTarget
+from api_schemas.matching import MatchRequest, Records
 from api_schemas.models import ModelInfo
 from api_schemas.resolution import ResolutionRequest
 from api_schemas.schema_matching import SchemaMatchingRequest
@@ -62,7 +63,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete", "resolve", "match-schema"],
+    "tasks": ["clean", "complete", "match", "resolve", "match-schema"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }
@@ -119,6 +120,24 @@ PLAN = {
 }
 PLANNED = {"plan": PLAN, "model": MODEL, "usage": USAGE}
 LEFT_ROW, RIGHT_ROW = {"table": 0, "row": 0}, {"table": 0, "row": 1}
+SIDE = Records(records=[{"city": "Boston"}])
+MATCHED = {
+    "pairs": [
+        {
+            "left": 0,
+            "right": 0,
+            "probability": 0.9,
+            "decision": "match",
+            "evidence": [{"column": "city", "similarity": 1.0}],
+            "words_in_common": ["boston"],
+            "words_only_left": [],
+            "words_only_right": [],
+        }
+    ],
+    "ignored_words": ["red"],
+    "model": MODEL,
+    "usage": USAGE,
+}
 RESOLVED = {
     "clusters": [
         {
@@ -245,6 +264,7 @@ def busy(status: int = 429, retry_after: str | None = None) -> httpx.Response:
 QUESTIONS = [
     ("clean", (CleaningRequest(table=TABLE),), "POST", "/v1/clean", CLEANED),
     ("complete", (CompletionRequest(table=TABLE),), "POST", "/v1/complete", COMPLETED),
+    ("match", (MatchRequest(left=SIDE, right=SIDE),), "POST", "/v1/match", MATCHED),
     ("resolve", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve", RESOLVED),
     ("plan_resolution", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve/plan", PLANNED),
     ("match_schema", (SchemaMatchingRequest(source=TABLE, target=TABLE),), "POST", "/v1/match-schema", COLUMNS),

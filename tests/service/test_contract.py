@@ -23,6 +23,7 @@ from tests.service.conftest import serving
 OPERATIONS = (
     "POST /v1/clean",
     "POST /v1/complete",
+    "POST /v1/match",
     "POST /v1/resolve",
     "POST /v1/resolve/plan",
     "POST /v1/match-schema",

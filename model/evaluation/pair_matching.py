@@ -1,0 +1,104 @@
+"""Pairs judged one by one, without the tables they are from: what `/v1/match` does.
+
+Nothing is learned from a set that is measured but where a row says so: trees and calibrator are fitted to the training
+pairs of the other sets and to pairs made from corpus tables. Of the 50 labelled pairs of the set's own training part,
+half are those that the judge is least sure of and half are drawn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from model.checkpoint import Checkpoint
+from model.errors import InputError
+from model.evaluation.figures import EvaluationRow, EvaluationTable, Resampling
+from model.evaluation.matching import FLAG, TEST, pair_figures
+from model.evaluation.matching_sets import LABELLED_SETS, MatchingSet, read_matching_set
+from model.evaluation.reliability import Reliability
+from model.finetuning.pairs import CORPUS_ROWS, LEARNED_PARTS, PairTeacher, corpus_pairs, labelled_pairs
+from model.inference.batching import Progress
+from model.inference.columns import Floats, Ints
+from model.inference.pairs import FEATURES, AlignedRelations, PairJudge, TaughtJudge, TaughtPair
+from model.packing import read_training_tables
+
+LABELS = 50
+"""Labelled pairs of the few-shot row."""
+
+_BASELINE = FEATURES.index("cosine_of_characters")
+
+
+def evaluate_pairs(
+    bench: Path,
+    corpus: Path,
+    checkpoint: Checkpoint,
+    resampling: Resampling | None = None,
+    progress: Progress | None = None,
+) -> list[EvaluationTable]:
+    """One table a set: its test pairs, each judged by itself.
+
+    Raises:
+        InputError: the checkpoint has counted no words.
+    """
+    if checkpoint.rarity is None:
+        raise InputError("the checkpoint has counted no words", field="checkpoint")
+    sets = [read_matching_set(bench, name) for name in LABELLED_SETS]
+    learned = [labelled_pairs(one, LEARNED_PARTS, checkpoint.rarity) for one in sets]
+    tables = read_training_tables(corpus, CORPUS_ROWS)
+    teacher = PairTeacher([*learned, corpus_pairs(tables, checkpoint.serializer, checkpoint.rarity, 0)])
+    found = []
+    for number, (one, own) in enumerate(zip(sets, learned, strict=True)):
+        threshold = _best_threshold(own.features[:, _BASELINE], own.labels)
+        judge = PairJudge(checkpoint.rarity, *teacher.fit(one.name))
+        found.append(measure_pairs(one, judge, threshold, resampling or Resampling()))
+        if progress is not None:
+            progress("pairs: judge", number + 1, len(sets))
+    return found
+
+
+def measure_pairs(matching: MatchingSet, judge: PairJudge, threshold: float, resampling: Resampling) -> EvaluationTable:
+    """The table of one set; `threshold` is what its own labels say of the cosine of characters."""
+    aligned = AlignedRelations.of(*matching.relations)
+    test = labelled_pairs(matching, (TEST,), judge.rarity)
+    alone = judge.probabilities(judge.trees.logits(test.features))
+    taught = TaughtJudge(judge, aligned.names, chosen_examples(matching, aligned, judge))
+    told = taught.probabilities(aligned.rows, [(left, right) for left, right, _ in matching.parts[TEST]])
+    systems: dict[str, npt.NDArray[np.bool_]] = {
+        "trees of the other sets": alone >= FLAG,
+        f"the same with {LABELS} labelled pairs": told >= FLAG,
+        "characters alone, threshold by all own labels": test.features[:, _BASELINE] >= threshold,
+    }
+    rows = tuple(
+        EvaluationRow(name, pair_figures(said.astype(np.int64), test.labels, resampling))
+        for name, said in systems.items()
+    )
+    units = np.arange(len(test.labels))
+    reliability = Reliability(f"pairs, {matching.name}", alone, test.labels > 0, units, True, resampling)
+    title = f"{matching.name}, pair by pair ({len(test.labels)} test pairs, {int(test.labels.sum())} matches)"
+    return EvaluationTable("pairs", title, rows, (), (reliability,))
+
+
+def chosen_examples(matching: MatchingSet, aligned: AlignedRelations, judge: PairJudge) -> tuple[TaughtPair, ...]:
+    """Labelled training pairs: half are those that the judge is least sure of, half are drawn."""
+    pairs = matching.parts["train"]
+    own = labelled_pairs(matching, ("train",), judge.rarity)
+    doubt = np.abs(judge.probabilities(judge.trees.logits(own.features)) - FLAG)
+    unsure = np.lexsort((np.arange(len(pairs)), doubt))[: LABELS // 2].tolist()
+    others = sorted(set(range(len(pairs))) - set(unsure))
+    drawn = np.random.default_rng(0).choice(others, LABELS - len(unsure), replace=False).tolist()
+    left, right = aligned.rows
+    known: dict[frozenset[tuple[str | None, ...]], TaughtPair] = {}
+    for number in (*unsure, *drawn):
+        one, other, label = pairs[number]
+        known.setdefault(frozenset((left[one], right[other])), TaughtPair(left[one], right[other], bool(label)))
+    return tuple(known.values())
+
+
+def _best_threshold(scores: npt.NDArray[np.float32], labels: Ints) -> float:
+    """The score from which on a match is said, that has the greatest F1 on these labels."""
+    order = np.argsort(-scores, kind="stable")
+    right = np.cumsum(labels[order])
+    found: Floats = 2 * right / (np.arange(1, len(labels) + 1) + labels.sum())
+    return float(scores[order[int(found.argmax())]])
