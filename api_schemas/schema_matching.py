@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api_schemas.cleaning import Share
 from api_schemas.models import Answer, ModelInfo, Usage
@@ -24,6 +24,21 @@ class ColumnPairExample(Strict):
 
 class SchemaMatchingRequest(Strict):
     """Two tables, with rows or without (`"rows": []`); descriptions of columns are read."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "source": {"columns": ["CustomerName", "PostalCode"], "rows": [["Otto Khan", "80202"]]},
+                    "target": {"columns": ["pstlcd", "cstmrnm"], "rows": [["80202", "Otto Khan"]]},
+                },
+                {
+                    "source": {"columns": [{"name": "dob", "description": "the date of birth"}], "rows": []},
+                    "target": {"columns": ["birth_date", "name"], "rows": []},
+                },
+            ]
+        }
+    )
 
     source: Table
     target: Table

@@ -311,7 +311,9 @@ class _Matching:
         places = [{place: number for number, place in enumerate(order)} for order in self._orders]
         self._told = {(places[0][one.source], places[1][one.target]): one.is_match for one in options.examples}
         self._profiles: tuple[list[ColumnProfile], list[ColumnProfile]] = ([], [])
-        self._values: list[Floats] = []
+        self._called = (source.names(), target.names())
+        self._parts: list[Floats] = []
+        self._values: Floats | None = None
         self._lexicon: Lexicon = {}
         self._names = np.zeros((0, 0, len(NAME_FEATURES)))
         self._judged: JudgedPairs | None = None
@@ -326,7 +328,7 @@ class _Matching:
         return [*steps, self._judge]
 
     def _compare_names(self) -> None:
-        source, target = (schema.names() for schema in self._schemas)
+        source, target = self._called
         self._names = name_features(source, target)
         pairs = [(source[one], target[other]) for (one, other), is_match in sorted(self._told.items()) if is_match]
         self._lexicon = learned_words(pairs)
@@ -339,11 +341,11 @@ class _Matching:
 
     def _compare(self, start: int) -> None:
         source, target = self._profiles
-        self._values.append(value_features(source[start : start + _SOURCES_PER_STEP], target))
+        self._parts.append(value_features(source[start : start + _SOURCES_PER_STEP], target))
 
     def _judge(self) -> None:
-        values = np.concatenate(self._values) if self._values else None
-        observed = PairObservations(self._names, values)
+        self._values = np.concatenate(self._parts) if self._parts else None
+        observed = PairObservations(self._names, self._values)
         self._judged = judge_pairs(self._calibration, observed, self._barred(), many=not self._options.one_to_one)
 
     def _barred(self) -> Bools:
@@ -420,8 +422,8 @@ class _Matching:
                 _rival_detail(lead),
             ),
         ]
-        if self._values:
-            features = np.concatenate(self._values)[source, target]
+        if self._values is not None:
+            features = self._values[source, target]
             detail = _value_detail(dict(zip(VALUE_FEATURES, features.tolist(), strict=True)))
             found.append(MatchEvidence(EvidenceSource.VALUES, self._alone(VALUES, features), detail))
         return tuple(sorted(found, key=lambda one: (-abs(one.weight), one.source)))
@@ -431,7 +433,7 @@ class _Matching:
 
     def _name_detail(self, source: int, target: int) -> str:
         said = dict(zip(NAME_FEATURES, self._names[source, target].tolist(), strict=True))
-        one, other = (self._schemas[side].names()[place] for side, place in enumerate((source, target)))
+        one, other = self._called[0][source], self._called[1][target]
         if said["name_equal"]:
             return "the same name"
         if any(part in self._lexicon for part in one.parts) and one.renamed(self._lexicon).letters == other.letters:
