@@ -37,6 +37,7 @@ VALUE_FEATURES = (
 MAX_DISTINCT = 1000
 """Distinct values of a column that are read."""
 
+_BAGS = slice(VALUE_FEATURES.index("value_words"), VALUE_FEATURES.index("value_grams") + 1)
 _READ_CHARACTERS = 100
 _NUMERIC_SHARE = 0.8
 _QUANTILES = np.linspace(0.0, 1.0, 33)
@@ -100,30 +101,43 @@ class ColumnProfile:
 
 def value_features(source: Sequence[ColumnProfile], target: Sequence[ColumnProfile]) -> Floats:
     """How alike the values of each pair are, float64 (source, target, len(VALUE_FEATURES))."""
+    return compare_values(source, target, bag_cosines(source, target))
+
+
+def bag_cosines(source: Sequence[ColumnProfile], target: Sequence[ColumnProfile]) -> Floats:
+    """Cosines of words and of letters, by their rarity in all columns of both tables, (source, target, 2)."""
+    words = cosines([one.words for one in source], [one.words for one in target])
+    return np.stack([words, cosines([one.grams for one in source], [one.grams for one in target])], axis=-1)
+
+
+def compare_values(source: Sequence[ColumnProfile], target: Sequence[ColumnProfile], bags: Floats) -> Floats:
+    """`value_features` of some sources, whose `bag_cosines` with all targets are given."""
     features = np.zeros((len(source), len(target), len(VALUE_FEATURES)))
-    features[..., 3] = cosines([one.words for one in source], [one.words for one in target])
-    features[..., 4] = cosines([one.grams for one in source], [one.grams for one in target])
+    features[..., _BAGS] = bags
     for row, one in enumerate(source):
         for column, other in enumerate(target):
-            pair = features[row, column]
-            if one.is_empty or other.is_empty:
-                pair[:] = 0.0
-                pair[-1] = 1.0
-                continue
-            common = sorted(one.shares.keys() & other.shares.keys())
-            pair[0] = len(common) / min(len(one.shares), len(other.shares))
-            pair[1] = len(common) / (len(one.shares) + len(other.shares) - len(common))
-            pair[2] = sum(min(one.shares[value], other.shares[value]) for value in common)
-            pair[5] = sum(
-                min(one.shapes[shape], other.shapes[shape]) for shape in sorted(one.shapes.keys() & other.shapes.keys())
-            )
-            if one.numbers is not None and other.numbers is not None:
-                pair[6], pair[7] = _together(one.numbers, other.numbers), 1.0
-            pair[8] = float((one.numbers is None) != (other.numbers is None))
-            pair[9] = _together(one.lengths, other.lengths)
-            pair[10] = abs(one.missing - other.missing)
-            pair[11] = abs(one.repetition - other.repetition)
+            _compare(one, other, features[row, column])
     return np.round(features, 9)
+
+
+def _compare(one: ColumnProfile, other: ColumnProfile, pair: Floats) -> None:
+    """Write all features of one pair but those of bags."""
+    if one.is_empty or other.is_empty:
+        pair[:] = 0.0
+        pair[-1] = 1.0
+        return
+    common = sorted(one.shares.keys() & other.shares.keys())
+    pair[0] = len(common) / min(len(one.shares), len(other.shares))
+    pair[1] = len(common) / (len(one.shares) + len(other.shares) - len(common))
+    pair[2] = sum(min(one.shares[value], other.shares[value]) for value in common)
+    shapes = sorted(one.shapes.keys() & other.shapes.keys())
+    pair[5] = sum(min(one.shapes[shape], other.shapes[shape]) for shape in shapes)
+    if one.numbers is not None and other.numbers is not None:
+        pair[6], pair[7] = _together(one.numbers, other.numbers), 1.0
+    pair[8] = float((one.numbers is None) != (other.numbers is None))
+    pair[9] = _together(one.lengths, other.lengths)
+    pair[10] = abs(one.missing - other.missing)
+    pair[11] = abs(one.repetition - other.repetition)
 
 
 def _sample(distinct: Sequence[str]) -> list[int]:

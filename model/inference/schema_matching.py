@@ -24,7 +24,7 @@ from model.checkpoint import Checkpoint
 from model.errors import OptionError, RelationError
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.column_names import NAME_FEATURES, ColumnName, Lexicon, name_features, read_names
-from model.inference.column_profiles import VALUE_FEATURES, ColumnProfile, value_features
+from model.inference.column_profiles import VALUE_FEATURES, ColumnProfile, bag_cosines, compare_values, value_features
 from model.inference.columns import Column, Floats
 from model.tuples import Relation, Usage
 
@@ -312,6 +312,7 @@ class _Matching:
         self._told = {(places[0][one.source], places[1][one.target]): one.is_match for one in options.examples}
         self._profiles: tuple[list[ColumnProfile], list[ColumnProfile]] = ([], [])
         self._called = (source.names(), target.names())
+        self._bags = np.zeros((0, 0, 2))
         self._parts: list[Floats] = []
         self._values: Floats | None = None
         self._lexicon: Lexicon = {}
@@ -324,6 +325,7 @@ class _Matching:
         if all(len(schema.relation) for schema in self._schemas):
             for side, schema in enumerate(self._schemas):
                 steps += [partial(self._read, side, schema, place) for place in self._orders[side]]
+            steps.append(self._weigh_words)
             steps += [partial(self._compare, start) for start in range(0, self._shape[0], _SOURCES_PER_STEP)]
         return [*steps, self._judge]
 
@@ -339,9 +341,13 @@ class _Matching:
     def _read(self, side: int, schema: Schema, place: int) -> None:
         self._profiles[side].append(schema.profile(place))
 
+    def _weigh_words(self) -> None:
+        self._bags = bag_cosines(*self._profiles)
+
     def _compare(self, start: int) -> None:
         source, target = self._profiles
-        self._parts.append(value_features(source[start : start + _SOURCES_PER_STEP], target))
+        chosen = slice(start, start + _SOURCES_PER_STEP)
+        self._parts.append(compare_values(source[chosen], target, self._bags[chosen]))
 
     def _judge(self) -> None:
         self._values = np.concatenate(self._parts) if self._parts else None

@@ -20,8 +20,10 @@ from model.inference.schema_matching import (
     SchemaExample,
     SchemaMatchingOptions,
     SchemaMatchingResult,
+    judge_pairs,
     learned_words,
     match_schema,
+    observe_pairs,
     with_rivals,
 )
 from model.tuples import Relation
@@ -51,6 +53,20 @@ def test_names_and_values_find_their_columns_and_the_rest_abstains(checkpoint: C
     assert [len(ranked) for ranked in result.ranked] == [3, 3, 3, 3]
     assert [result.ranked[place][0].target for place in (1, 2, 3)] == [2, 1, 0]
     assert result.usage.tuples == 5
+
+
+def test_many_columns_are_compared_in_parts_as_they_are_at_once(checkpoint: Checkpoint) -> None:
+    rng = random.Random(2)
+    names = [f"column {rng.randrange(10**6)} {letter}" for letter in "abcdefghijklmnopqrstuvwxyz" * 2]
+    rows = [[f"{rng.choice(names)} {rng.randrange(50)}" for _ in names] for _ in range(6)]
+    schema = Schema(Relation.of(names, rows))
+    assert checkpoint.calibration is not None
+    at_once = judge_pairs(checkpoint.calibration, observe_pairs(schema, schema)).confidences
+    result = match(checkpoint, schema, schema)
+    order = schema.order
+    for row, source in enumerate(order):
+        found = {one.target: one.confidence for one in result.ranked[source]}
+        assert [found[target] for target in order] == at_once[row].tolist()
 
 
 def test_evidence_says_what_names_values_and_rivals_add(checkpoint: Checkpoint) -> None:
