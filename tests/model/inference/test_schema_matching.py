@@ -167,6 +167,17 @@ def test_the_order_of_rows_and_columns_changes_nothing(checkpoint: Checkpoint, s
         assert tuple(found) == expected.ranked[orders[0][place]]
 
 
+def test_targets_that_are_level_are_chosen_by_their_names(checkpoint: Checkpoint) -> None:
+    source = Schema(Relation.of(["zip"], [["02116"], ["80202"]]))
+    rows = [["02116", "02116"], ["80202", "80202"]]
+    for names in (["qqq", "www"], ["www", "qqq"]):
+        target = Schema(Relation.of(names, rows))
+        result = match(checkpoint, source, target, SchemaMatchingOptions(min_confidence=0.01))
+        assert result.ranked[0][0].confidence == result.ranked[0][1].confidence
+        assert pairs_of(result, source, target) == {"zip": "qqq"}
+        assert names[result.ranked[0][0].target] == "qqq"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
