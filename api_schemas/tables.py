@@ -123,8 +123,8 @@ class Table(Strict):
     def texts(self) -> list[tuple[str | None, ...]]:
         """All rows as text, in the order of `names`."""
         if self.rows is not None:
-            return [tuple(_text(value) for value in row) for row in self.rows]
-        return [tuple(_text(record.get(name)) for name in self.names) for record in self.records or ()]
+            return [tuple(cell_text(value) for value in row) for row in self.rows]
+        return [tuple(cell_text(record.get(name)) for name in self.names) for record in self.records or ()]
 
     @property
     def height(self) -> int:
@@ -144,7 +144,8 @@ def _distinct(names: tuple[str, ...]) -> None:
         seen[name] = number
 
 
-def _text(value: CellValue) -> str | None:
+def cell_text(value: CellValue) -> str | None:
+    """The text of a cell."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

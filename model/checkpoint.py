@@ -5,6 +5,7 @@ tokenizer.json       the byte-level BPE
 weights.safetensors  16-bit weights; no pickle anywhere
 judges.safetensors   trees over column statistics (absent right after pretraining)
 words.safetensors    how rare words are in tables at large (absent right after pretraining)
+names.safetensors    what values say of the name of their column (absent right after pretraining)
 calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
 card.json            the model card: data, licences, steps, seed, commit, metrics, limits
 """
@@ -27,6 +28,8 @@ from model.calibration import Calibration
 from model.config import ModelConfig
 from model.errors import CheckpointError
 from model.judge import Judge, load_judges
+from model.naming import FILE as NAMES_FILE
+from model.naming import NameModel
 from model.rarity import WordRarity
 from model.serialization import TupleSerializer
 from model.tokenizer import TupleTokenizer
@@ -47,6 +50,7 @@ class Checkpoint:
         precision: `bfloat16` or `float32`, the type that the weights are computed in.
         judges: trees by name, such as `detection` and `match`; empty where none have been trained.
         rarity: how rare words are in tables at large; None where they have not been counted.
+        names: what values say of column names; None where it has not been trained.
         calibration: None where none has been fitted; inference then refuses to give probabilities.
         card: the model card as JSON.
     """
@@ -61,6 +65,7 @@ class Checkpoint:
     denoiser: TupleDenoiser
     judges: Mapping[str, Judge]
     rarity: WordRarity | None
+    names: NameModel | None
     calibration: Calibration | None
     card: dict[str, Any]
 
@@ -134,7 +139,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"cannot load {weights_path.name} of checkpoint {folder.name!r}: {error}") from error
     denoiser.to(PRECISIONS[precision]).eval().requires_grad_(False)
-    judges_path, words_path = folder / JUDGES_FILE, folder / WORDS_FILE
+    judges_path, words_path, names_path = (folder / name for name in (JUDGES_FILE, WORDS_FILE, NAMES_FILE))
     calibration_path = folder / "calibration.json"
     return Checkpoint(
         name=str(card.get("name", folder.name)),
@@ -147,6 +152,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         denoiser=denoiser,
         judges=load_judges(judges_path) if judges_path.exists() else {},
         rarity=WordRarity.load(words_path) if words_path.exists() else None,
+        names=NameModel.load(names_path) if names_path.exists() else None,
         calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
         card=card,
     )

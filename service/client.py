@@ -30,8 +30,10 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from api_schemas.annotation import AnnotationRequest, AnnotationResponse
 from api_schemas.cleaning import CleaningRequest, CleaningResponse
 from api_schemas.completion import CompletionRequest, CompletionResponse
+from api_schemas.extraction import ExtractionRequest, ExtractionResponse
 from api_schemas.matching import MatchRequest, MatchResponse
 from api_schemas.models import ModelCard, ModelList
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
@@ -247,6 +249,14 @@ class Client:
         """`POST /v1/match-schema`: the columns of two tables that are one."""
         return _read(self._ask(_question("/v1/match-schema", request)), SchemaMatchingResponse)
 
+    def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
+        """`POST /v1/annotate`: labels for the columns of a table."""
+        return _read(self._ask(_question("/v1/annotate", request)), AnnotationResponse)
+
+    def extract(self, request: ExtractionRequest) -> ExtractionResponse:
+        """`POST /v1/extract`: values of attributes out of texts."""
+        return _read(self._ask(_question("/v1/extract", request)), ExtractionResponse)
+
     def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""
         return _read(self._ask(_Question("GET", "/v1/models")), ModelList)
@@ -334,6 +344,14 @@ class AsyncClient:
     async def match_schema(self, request: SchemaMatchingRequest) -> SchemaMatchingResponse:
         """`POST /v1/match-schema`: the columns of two tables that are one."""
         return _read(await self._ask(_question("/v1/match-schema", request)), SchemaMatchingResponse)
+
+    async def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
+        """`POST /v1/annotate`: labels for the columns of a table."""
+        return _read(await self._ask(_question("/v1/annotate", request)), AnnotationResponse)
+
+    async def extract(self, request: ExtractionRequest) -> ExtractionResponse:
+        """`POST /v1/extract`: values of attributes out of texts."""
+        return _read(await self._ask(_question("/v1/extract", request)), ExtractionResponse)
 
     async def models(self) -> ModelList:
         """`GET /v1/models`: the models that are served."""

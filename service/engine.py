@@ -28,11 +28,28 @@ import torch
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import InputError, ModelError
 from model.finetuning.adapt import MIN_TUPLES as MIN_ADAPTED_ROWS
+from model.inference.annotation import BUILT_IN as BUILT_IN_LABELS
+from model.inference.annotation import (
+    Annotation,
+    AnnotationOptions,
+    AnnotationResult,
+    LabelCandidate,
+    LabelledColumn,
+    annotate,
+)
 from model.inference.batching import ModelTask, Progress, TaskPool
 from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
 from model.inference.completion import complete
+from model.inference.extraction import (
+    AskedAttribute,
+    Extraction,
+    ExtractionExample,
+    ExtractionOutcome,
+    ExtractionResult,
+    extract,
+)
 from model.inference.pairs import AlignedRelations, ComparedPair, MatchingResult, PairOptions, TaughtPair, match_pairs
 from model.inference.resolution import (
     ChosenValue,
@@ -86,10 +103,15 @@ if TYPE_CHECKING:
 
 # The routes and the command line speak to the model in these words, and through this module alone.
 __all__ = [
+    "BUILT_IN_LABELS",
     "MIN_ADAPTED_ROWS",
     "Adaptation",
     "AdaptationOptions",
     "AlignedRelations",
+    "Annotation",
+    "AnnotationOptions",
+    "AnnotationResult",
+    "AskedAttribute",
     "BlockingPlan",
     "Cardinality",
     "Cell",
@@ -108,9 +130,15 @@ __all__ = [
     "EngineState",
     "Entity",
     "Evidence",
+    "Extraction",
+    "ExtractionExample",
+    "ExtractionOutcome",
+    "ExtractionResult",
     "FunctionalDependency",
     "InputError",
     "JudgedPair",
+    "LabelCandidate",
+    "LabelledColumn",
     "Load",
     "MatchingResult",
     "ModelDescription",
@@ -145,7 +173,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "match", "resolve", "match-schema")
+TASKS = ("clean", "complete", "match", "resolve", "match-schema", "annotate", "extract")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -350,6 +378,18 @@ class Engine:
     ) -> Future[SchemaMatchingResult]:
         """Find which columns of two tables are one."""
         return self.submit(lambda checkpoint: match_schema(checkpoint, source, target, options, progress))
+
+    def extract(
+        self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute], progress: Progress | None = None
+    ) -> Future[ExtractionResult]:
+        """Find the values of attributes in texts."""
+        return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress))
+
+    def annotate(
+        self, relation: Relation, options: AnnotationOptions, progress: Progress | None = None
+    ) -> Future[AnnotationResult]:
+        """Label the columns of a table."""
+        return self.submit(lambda checkpoint: annotate(checkpoint, relation, options, progress))
 
     def drain(self) -> None:
         """Take no new requests; those at work and waiting go on."""

@@ -21,7 +21,17 @@ from service.engine import Engine, EngineState
 from service.errors import install_handlers
 from service.limits import BodyLimit, Places
 from service.observability import Metrics, RequestLog, configure_logging
-from service.routes import cleaning, completion, health, matching, models, resolution, schema_matching
+from service.routes import (
+    annotation,
+    cleaning,
+    completion,
+    extraction,
+    health,
+    matching,
+    models,
+    resolution,
+    schema_matching,
+)
 from service.routes import metrics as metrics_route
 from service.security import ApiKeys, documented_key
 from service.settings import Settings
@@ -71,6 +81,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         matching.router,
         resolution.router,
         schema_matching.router,
+        annotation.router,
+        extraction.router,
         models.router,
     ):
         app.include_router(router, prefix="/v1", dependencies=needs_key)

@@ -17,11 +17,13 @@ import torch
 import zstandard
 from torch import nn
 
+from model.adapters import FOLDER, save_adapter
 from model.architecture import TupleDenoiser
 from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.corpus import CorpusTable
+from model.inference import annotation, extraction
 from model.inference.batching import run_task
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES
 from model.inference.cleaning import detect
@@ -38,6 +40,7 @@ from model.inference.schema_matching import (
 )
 from model.inference.schema_matching import NAMES as COLUMN_NAMES
 from model.inference.suspicion import LESSON_FEATURES
+from model.naming import BUCKETS, NameModel
 from model.serialization import TupleSerializer
 from model.tokenizer import SpecialToken, TupleTokenizer
 from model.tuples import Relation
@@ -255,9 +258,29 @@ def checkpoint(bare_checkpoint: Checkpoint, people: Relation) -> Checkpoint:
         {"mean_log_probability": 0.5, "written": 0.7, "gap_to_best_other": 1.0},
         2.0,
     )
+    of_texts = linear_calibrator(extraction.FEATURES, {"log_probability": 0.5, "example_logit": 1.0}, 1.5)
+    of_none = linear_calibrator(extraction.NO_ANSWER_FEATURES, {"no_answer": 0.3, "best": -0.5}, 0.0)
+    of_labels = linear_calibrator(annotation.FEATURES, {"values": 1.0, "kind_fit": 4.0, "header": 2.0}, -2.0)
+    further = {"extraction": of_texts, "extraction_none": of_none, "annotation": of_labels}
+    calibration = Calibration({**calibration.calibrators, **further}, calibration.source)
     folder = Path(bare_checkpoint.path)
     calibrated = folder.with_name("calibrated")
     save_checkpoint(
         calibrated, bare_checkpoint.denoiser, bare_checkpoint.serializer.tokenizer, bare_checkpoint.card, calibration
     )
+    rng = np.random.default_rng(0)
+    vectors, weights = rng.normal(size=(BUCKETS, 4)), rng.normal(size=(3, 4))
+    nothing = np.zeros(3, dtype=np.float32)
+    NameModel(("city", "name", "zip"), vectors.astype(np.float32), weights.astype(np.float32), nothing, nothing).save(
+        calibrated / "names.safetensors"
+    )
+    add_adapter(calibrated, random_denoiser(bare_checkpoint.config))
     return load_checkpoint(calibrated, precision="float32")
+
+
+def add_adapter(folder: Path, denoiser: TupleDenoiser) -> None:
+    """An adapter for extraction that holds the span head of a denoiser."""
+    denoiser.requires_grad_(False)
+    denoiser.span.requires_grad_(True)
+    save_adapter(folder / FOLDER / "extract.safetensors", denoiser, {})
+    denoiser.requires_grad_(False)

@@ -1,7 +1,7 @@
 """Pairs judged one by one, without the tables they are from: what `/v1/match` does.
 
-Nothing is learned from a set that is measured but where a row says so: trees and calibrator are fitted to the training
-pairs of the other sets and to pairs made from corpus tables. Of the 50 labelled pairs of the set's own training part,
+Nothing is learned from a set that is measured but where a row says so: the trees are fitted to the training pairs of
+the other sets and to pairs made from corpus tables. Of the 50 labelled pairs of the set's own training part,
 half are those that the judge is least sure of and half are drawn.
 """
 
@@ -18,7 +18,7 @@ from model.evaluation.figures import EvaluationRow, EvaluationTable, Resampling
 from model.evaluation.matching import FLAG, TEST, pair_figures
 from model.evaluation.matching_sets import LABELLED_SETS, MatchingSet, read_matching_set
 from model.evaluation.reliability import Reliability
-from model.finetuning.pairs import CORPUS_ROWS, LEARNED_PARTS, PairTeacher, corpus_pairs, labelled_pairs
+from model.finetuning.pairs import CORPUS_ROWS, LEARNED_PARTS, corpus_pairs, fit_pairs, labelled_pairs
 from model.inference.batching import Progress
 from model.inference.columns import Floats, Ints
 from model.inference.pairs import FEATURES, AlignedRelations, PairJudge, TaughtJudge, TaughtPair
@@ -47,11 +47,11 @@ def evaluate_pairs(
     sets = [read_matching_set(bench, name) for name in LABELLED_SETS]
     learned = [labelled_pairs(one, LEARNED_PARTS, checkpoint.rarity) for one in sets]
     tables = read_training_tables(corpus, CORPUS_ROWS)
-    teacher = PairTeacher([*learned, corpus_pairs(tables, checkpoint.serializer, checkpoint.rarity, 0)])
+    every = [*learned, corpus_pairs(tables, checkpoint.serializer, checkpoint.rarity, 0)]
     found = []
     for number, (one, own) in enumerate(zip(sets, learned, strict=True)):
         threshold = _best_threshold(own.features[:, _BASELINE], own.labels)
-        judge = PairJudge(checkpoint.rarity, *teacher.fit(one.name))
+        judge = PairJudge(checkpoint.rarity, fit_pairs(every, one.name))
         found.append(measure_pairs(one, judge, threshold, resampling or Resampling()))
         if progress is not None:
             progress("pairs: judge", number + 1, len(sets))
@@ -62,7 +62,7 @@ def measure_pairs(matching: MatchingSet, judge: PairJudge, threshold: float, res
     """The table of one set; `threshold` is what its own labels say of the cosine of characters."""
     aligned = AlignedRelations.of(*matching.relations)
     test = labelled_pairs(matching, (TEST,), judge.rarity)
-    alone = judge.probabilities(judge.trees.logits(test.features))
+    alone = judge.probabilities(test.features)
     taught = TaughtJudge(judge, aligned.names, chosen_examples(matching, aligned, judge))
     told = taught.probabilities(aligned.rows, [(left, right) for left, right, _ in matching.parts[TEST]])
     systems: dict[str, npt.NDArray[np.bool_]] = {
@@ -84,7 +84,7 @@ def chosen_examples(matching: MatchingSet, aligned: AlignedRelations, judge: Pai
     """Labelled training pairs: half are those that the judge is least sure of, half are drawn."""
     pairs = matching.parts["train"]
     own = labelled_pairs(matching, ("train",), judge.rarity)
-    doubt = np.abs(judge.probabilities(judge.trees.logits(own.features)) - FLAG)
+    doubt = np.abs(judge.probabilities(own.features) - FLAG)
     unsure = np.lexsort((np.arange(len(pairs)), doubt))[: LABELS // 2].tolist()
     others = sorted(set(range(len(pairs))) - set(unsure))
     drawn = np.random.default_rng(0).choice(others, LABELS - len(unsure), replace=False).tolist()

@@ -68,6 +68,22 @@ class Told:
     unsure: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Texts of the same making, and what can be asked of all of them.
+
+    Attributes:
+        group: the repository that the tuples come from.
+        questions: names of the attributes that are asked for.
+        places: by text and question, where the answer stands, None where there is none; nothing where nobody could say.
+    """
+
+    group: str
+    texts: tuple[str, ...]
+    questions: tuple[str, ...]
+    places: dict[tuple[int, int], Place | None]
+
+
 class ExtractionFactory:
     """Draws tables and makes texts of their tuples; holds no state beyond the tables."""
 
@@ -83,22 +99,39 @@ class ExtractionFactory:
         if rng.random() < PRODUCTS_RATE:
             relation, kinds = invented_products(rng, _TUPLES), _KINDS_OF_PRODUCTS
         else:
-            relation, kinds = self._window(rng), _KINDS
+            relation, kinds = _window(self._table(rng), rng, _TUPLES), _KINDS
         others = self._table(rng).attributes
         maker = _texts(relation, kinds, rng)
         made = (self._example(relation, maker, others, rng) for _ in range(self.training.examples_per_episode))
         return [example for example in made if example is not None]
 
+    def collection(self, rng: random.Random, tuples: int) -> Collection:
+        """Texts of up to `tuples` tuples, each asked for the same attributes: to calibrate by."""
+        if rng.random() < PRODUCTS_RATE:
+            group, relation, kinds = f"products {rng.randrange(8)}", invented_products(rng, tuples), _KINDS_OF_PRODUCTS
+        else:
+            table = self._table(rng)
+            group, relation, kinds = table.repository, _window(table, rng, tuples), _KINDS
+        maker = _texts(relation, kinds, rng)
+        longest = 12 * self.serializer.config.max_value_tokens
+        told = [_cropped(maker(row, rng), longest, rng) for row in range(len(relation))]
+        told_of = sorted({attribute for one in told for attribute in one.places})
+        rest = [attribute for attribute in range(len(relation.attributes)) if attribute not in told_of]
+        asked = rng.sample(told_of, min(len(told_of), 6)) + rng.sample(rest, min(len(rest), 2))
+        names: dict[str, int] = {}
+        for attribute in asked:
+            names.setdefault(_readable(relation.attributes[attribute], rng, None), attribute)
+        places = {
+            (row, number): one.places.get(attribute)
+            for row, one in enumerate(told)
+            for number, attribute in enumerate(names.values())
+            if attribute in one.places or _is_absent(relation.tuples[row][attribute], attribute, one)
+        }
+        return Collection(group, tuple(one.text for one in told), tuple(names), places)
+
     def _table(self, rng: random.Random) -> Table:
         point = rng.random() * self._cumulative[-1]
         return self.tables[min(int(np.searchsorted(self._cumulative, point)), len(self.tables) - 1)]
-
-    def _window(self, rng: random.Random) -> Relation:
-        """Some tuples and up to 14 attributes of a table."""
-        table = self._table(rng)
-        count, width = min(len(table), _TUPLES), len(table.attributes)
-        start = rng.randint(0, len(table) - count)
-        return table.part(range(start, start + count), sorted(rng.sample(range(width), min(width, 14))))
 
     def _example(
         self, relation: Relation, maker: _TextMaker, others: Sequence[str], rng: random.Random
@@ -139,6 +172,13 @@ class ExtractionFactory:
             if len(reading.encoder_input) <= self.training.max_tokens:
                 return reading
         return None
+
+
+def _window(table: Table, rng: random.Random, tuples: int) -> Relation:
+    """Some tuples and up to 14 attributes of a table."""
+    count, width = min(len(table), tuples), len(table.attributes)
+    start = rng.randint(0, len(table) - count)
+    return table.part(range(start, start + count), sorted(rng.sample(range(width), min(width, 14))))
 
 
 _TextMaker = Callable[[int, random.Random], Told]
@@ -300,16 +340,20 @@ def _cropped(told: Told, longest: int, rng: random.Random) -> Told:
 def _choose_questions(relation: Relation, row: int, told: Told, rng: random.Random) -> list[int]:
     """Attributes to ask for: some that the text tells, and some that it does not."""
     answered = rng.sample(sorted(told.places), min(len(told.places), rng.randint(1, _MOST_QUESTIONS - 2)))
-    text = told.text.lower()
     absent = [
         attribute
         for attribute, value in enumerate(relation.tuples[row])
-        if attribute not in (*told.places, *told.unsure) and (value or "").lower() not in (text if value else "x")
+        if attribute not in told.places and _is_absent(value, attribute, told)
     ]
     share = rng.choice((1, 1, 2, 3)) if answered else 2
     asked = answered + rng.sample(absent, min(len(absent), share))
     rng.shuffle(asked)
     return asked
+
+
+def _is_absent(value: Value, attribute: int, told: Told) -> bool:
+    """Whether a text surely does not tell the value of an attribute."""
+    return attribute not in told.unsure and not (value and value.lower() in told.text.lower())
 
 
 def _label(told: Told, attribute: int, rng: random.Random) -> Part:

@@ -29,6 +29,7 @@ from model.evaluation.benchmark import benchmark_folder
 from model.evaluation.matching_sets import LABELLED_SETS, read_matching_set, related
 from model.finetuning.extraction_examples import ExtractionFactory
 from model.finetuning.matching_examples import MatchFactory
+from model.finetuning.transform_examples import TransformFactory
 from model.packing import corpus_path, read_training_tables
 from model.training import Trainer
 
@@ -37,6 +38,9 @@ logger = logging.getLogger(__name__)
 SHAPES = {
     "match": AdapterShape(32, ("encoder",), ("match",)),
     "extract": AdapterShape(64, ("encoder",), ("span",)),
+    "transform": AdapterShape(
+        64, ("encoder", "decoder"), ("decoder.output", "decoder.copy_query", "decoder.copy_key", "decoder.copy_gate")
+    ),
 }
 """What the adapter of each task changes."""
 
@@ -48,6 +52,7 @@ def train_adapter(
     run: Path,
     device: torch.device,
     workers: int = 1,
+    max_seconds: float | None = None,
 ) -> Trainer:
     """Train a copy of the checkpoint's weights in the run folder, from its resume point where there is one."""
     torch.manual_seed(source.training.seed)
@@ -63,7 +68,7 @@ def train_adapter(
             log.flush()
             logger.info("%s", record)
 
-        trainer.run(None, write)
+        trainer.run(max_seconds, write)
     return trainer
 
 
@@ -78,6 +83,8 @@ def make_source(
     """Where the examples of a task come from."""
     if task == "extract":
         return ExtractionFactory(tables, checkpoint.serializer, training)
+    if task == "transform":
+        return TransformFactory(tables, checkpoint.serializer, training)
     return MatchFactory(tables, [read_matching_set(bench, name) for name in sets], checkpoint.serializer, training)
 
 
@@ -96,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     source = make_source(options.task, tables, checkpoint, training, sets, bench)
     shape = SHAPES[options.task]
-    trainer = train_adapter(checkpoint, source, shape, options.run, device, options.workers)
+    trainer = train_adapter(checkpoint, source, shape, options.run, device, options.workers, options.max_seconds)
     card = {
         "task": options.task,
         "weights": checkpoint.sha256,
@@ -124,6 +131,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="cpu or cuda; default: cuda where there is one")
     parser.add_argument("--threads", type=int, default=0, help="torch threads; default: torch's own choice")
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
+    parser.add_argument("--max-seconds", type=float, help="stop after this time even if steps are left")
     parser.add_argument("--max-rows", type=int, default=120, help="rows kept of each table")
     for field in fields(TrainingConfig):
         kind = float if isinstance(field.default, float) else int

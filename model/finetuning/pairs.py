@@ -1,9 +1,10 @@
 """`python -m model.finetuning.pairs`: teach a checkpoint to judge pairs of records one by one.
 
-Three things are made: how rare words are, counted over the training tables of the corpus; trees over similarities, from
-labelled training pairs of several sets and from windows of corpus tables in which entities are told twice; and what
-makes their logit a probability. The calibrator sees only what trees said that did not learn from the same set. For a
-figure about one set, all is fitted without it (`model.evaluation.matching`); the words are of the corpus alone.
+Two things are made: how rare words are, counted over the training tables of the corpus, and trees over similarities,
+from labelled training pairs of several sets and from windows of corpus tables in which entities are told twice. For a
+figure about one set, the trees are fitted without it (`model.evaluation.pair_matching`); the words are of the corpus
+alone. The trees' own logit is the probability: calibrators that were fitted to what trees said of sets they had not
+learned from changed the level for the worse on most sets.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from model.calibration import Calibration, Calibrator, fit_calibrator
 from model.checkpoint import DEFAULT_PATH, JUDGES_FILE, WORDS_FILE, load_checkpoint
 from model.config import TrainingConfig
 from model.corpus import Table
@@ -30,7 +30,7 @@ from model.evaluation.benchmark import benchmark_folder
 from model.evaluation.matching_sets import LABELLED_SETS, MatchingSet, read_matching_set, related
 from model.finetuning.matching_examples import CORRUPTION, window_groups
 from model.inference.columns import Floats, Ints
-from model.inference.pairs import CALIBRATOR, DIRECTIONS, FEATURES, JUDGE, AlignedRelations, compare
+from model.inference.pairs import DIRECTIONS, FEATURES, JUDGE, AlignedRelations, compare
 from model.inference.records import words
 from model.judge import Judge, fit_judge, load_judges, save_judges
 from model.packing import corpus_path, read_training_tables
@@ -99,45 +99,16 @@ def corpus_pairs(tables: Sequence[Table], serializer: TupleSerializer, rarity: W
     return LabelledPairs(CORPUS, np.stack(features), np.array(labels, dtype=np.int64))
 
 
-class PairTeacher:
-    """Fits trees and calibrators of pairs to some sets or others; sets of the same records are taken as one."""
+def fit_pairs(learned: Sequence[LabelledPairs], left_out: str | None = None, seed: int = 0) -> Judge:
+    """Trees from all sets, or from those that hold no record of the set `left_out`; none outweighs by its size alone.
 
-    def __init__(self, learned: Sequence[LabelledPairs], seed: int = 0) -> None:
-        self._seed = seed
-        self._groups: dict[str, list[LabelledPairs]] = {}
-        for one in learned:
-            self._groups.setdefault(min(related(one.name)), []).append(one)
-        self._judges: dict[frozenset[str], Judge] = {}
-
-    def fit(self, left_out: str | None = None) -> tuple[Judge, Calibrator]:
-        """The trees of all sets but one, and a calibrator that sees what trees say of sets that are not theirs.
-
-        Raises:
-            InputError: fewer than two sets are left, or trees would have none.
-        """
-        without = frozenset() if left_out is None else frozenset({min(related(left_out))})
-        groups = sorted(self._groups.keys() - without)
-        if len(groups) < 3:
-            raise InputError("pairs are learned from three labelled sets or more", field="bench")
-        logits, labels, owners = [], [], []
-        for number, group in enumerate(groups):
-            judge = self._judge(without | {group})
-            for one in self._groups[group]:
-                logits.append(judge.logits(one.features))
-                labels.append(one.labels)
-                owners.append(np.full(len(one.labels), number))
-        features = np.concatenate(logits)[:, None]
-        calibrator = fit_calibrator((JUDGE,), features, np.concatenate(labels), np.concatenate(owners))
-        return self._judge(without), calibrator
-
-    def _judge(self, without: frozenset[str]) -> Judge:
-        if without not in self._judges:
-            used = [one for group, sets in sorted(self._groups.items()) if group not in without for one in sets]
-            self._judges[without] = _fit_judge(used, self._seed)
-        return self._judges[without]
-
-
-def _fit_judge(learned: Sequence[LabelledPairs], seed: int) -> Judge:
+    Raises:
+        InputError: no set is left.
+    """
+    without = () if left_out is None else related(left_out)
+    learned = [one for one in learned if one.name not in without]
+    if not learned:
+        raise InputError("pairs are learned from labelled sets, and none is left", field="bench")
     weights: list[Floats] = []
     for one in learned:
         weight = len(one.labels) ** -0.5 * (_CORPUS_WEIGHT if one.name == CORPUS else 1.0)
@@ -166,13 +137,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     learned = [labelled_pairs(read_matching_set(bench, name), LEARNED_PARTS, rarity) for name in LABELLED_SETS]
     learned.append(corpus_pairs(tables, serializer, rarity, options.seed))
     logger.info("compared %d pairs", sum(len(one.labels) for one in learned))
-    judge, calibrator = PairTeacher(learned, options.seed).fit()
+    judge = fit_pairs(learned, None, options.seed)
     judges = options.checkpoint / JUDGES_FILE
     save_judges(judges, load_judges(judges) | {JUDGE: judge})
-    path = options.checkpoint / "calibration.json"
-    calibration = Calibration.load(path)
-    replace(calibration, calibrators={**calibration.calibrators, CALIBRATOR: calibrator}).save(path)
-    logger.info("fitted %s and %s", JUDGE, CALIBRATOR)
+    logger.info("fitted the trees of pairs")
     return 0
 
 

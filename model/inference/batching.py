@@ -82,6 +82,25 @@ class AnswerCall:
 
 
 @dataclass(frozen=True, slots=True)
+class SpanCall:
+    """Asks where the answers to questions stand: start and end scores of every token, float32 (questions, length, 2).
+
+    Attributes:
+        questions: the `[V]` marker of each question.
+        checkpoint: weights that answer instead of the pool's own.
+    """
+
+    encoder_input: EncoderInput
+    questions: tuple[int, ...]
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def encoder_tokens(self) -> int:
+        """Tokens that the encoder reads for it, without padding."""
+        return len(self.encoder_input)
+
+
+@dataclass(frozen=True, slots=True)
 class StepCall:
     """Asks for a piece of work that shares no batch, such as one training step; answered by an empty list.
 
@@ -96,7 +115,7 @@ class StepCall:
         return 0
 
 
-BatchedCall = DetectCall | AnswerCall
+BatchedCall = DetectCall | AnswerCall | SpanCall
 ModelCall = BatchedCall | StepCall
 ModelAnswer = np.ndarray | list[list[ScoredValue]]
 ModelTask = Generator[list[ModelCall], list[ModelAnswer], T]
@@ -189,6 +208,8 @@ def run_batch(
                 if cache is not None and float(judged.max(initial=-np.inf)) > _SUSPICIOUS_LOGIT:
                     cache.keep(checkpoint.sha256, one, states[row])
             return list(logits)
+        if kind is SpanCall:
+            return list(_spans(checkpoint, [call for call in calls if isinstance(call, SpanCall)], size))
         batch, states = _encode_for_answers(checkpoint, inputs, size, cache or StateCache())
         queries = [call.queries for call in calls if isinstance(call, AnswerCall)]
         return list(answer_queries(checkpoint, states, batch, queries))
@@ -240,6 +261,27 @@ def _detect(checkpoint: Checkpoint, states: torch.Tensor, inputs: Sequence[Encod
 
 
 _DETECTION_CHUNK = 256
+
+
+def _spans(checkpoint: Checkpoint, calls: Sequence[SpanCall], size: int) -> Iterator[np.ndarray]:
+    """Start and end scores of each call's questions, asked in chunks of one shape."""
+    inputs = [call.encoder_input for call in calls]
+    batch = collate_inputs([*inputs, *[inputs[0]] * (capacity(SpanCall, size) - len(inputs))], size)
+    states = checkpoint.denoiser.encode(batch)
+    asked = [(row, question) for row, call in enumerate(calls) for question in call.questions]
+    parts = []
+    for start in range(0, len(asked), _QUESTION_CHUNK):
+        chosen = [asked[place % len(asked)] for place in range(start, start + _QUESTION_CHUNK)]
+        example, index = torch.tensor(chosen, dtype=torch.int64).T
+        parts.append(checkpoint.denoiser.span_logits(states, batch, example, index).numpy())
+    scores = np.concatenate(parts) if parts else np.zeros((0, size, 2), dtype=np.float32)
+    start = 0
+    for call in calls:
+        yield scores[start : start + len(call.questions), : len(call.encoder_input)]
+        start += len(call.questions)
+
+
+_QUESTION_CHUNK = 16
 
 
 class TaskPool:

@@ -22,18 +22,17 @@ import numpy.typing as npt
 from rapidfuzz import fuzz
 from scipy.optimize import minimize
 
-from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.columns import Floats, number_of
-from model.inference.records import Records, codes, squash, words
+from model.inference.records import Records, codes, squash, words, words_of_codes
 from model.judge import Judge
 from model.rarity import WordRarity
 from model.tuples import Decision, Relation, Usage, Value
 
-JUDGE, CALIBRATOR = "match", "match_pair"
-"""The trees of pairs, and what makes their logit a probability."""
+JUDGE = "match"
+"""The trees of pairs in a checkpoint."""
 
 DIRECTIONS = {
     "least_share_of_words": 1,
@@ -87,6 +86,7 @@ _EQUAL, _APART = 0.999, 0.5
 _PAIRS_PER_STEP = 500
 _SPREAD = 0.3
 _SPREAD_OF_LEVEL = 1.5
+_SUREST = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class AttributeSimilarity:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPair:
-    """Two tuples, the calibrated probability that they are one entity, and what speaks for and against it.
+    """Two tuples, the probability that they are one entity, and what speaks for and against it.
 
     Attributes:
         similarities: of every attribute.
@@ -229,11 +229,10 @@ def _check(examples: Sequence[TaughtPair], width: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PairJudge:
-    """What is known of pairs: how rare words are, trees over similarities, and what makes their logit a probability."""
+    """What is known of pairs: how rare words are, and trees over similarities, whose logit is that of a match."""
 
     rarity: WordRarity
     trees: Judge
-    calibrator: Calibrator
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> PairJudge:
@@ -242,15 +241,18 @@ class PairJudge:
         Raises:
             InputError: it has none.
         """
-        calibrators = {} if checkpoint.calibration is None else checkpoint.calibration.calibrators
-        if checkpoint.rarity is None or JUDGE not in checkpoint.judges or CALIBRATOR not in calibrators:
+        if checkpoint.rarity is None or JUDGE not in checkpoint.judges:
             message = "the checkpoint cannot judge pairs: `python -m model.finetuning.pairs` trains what it needs"
             raise InputError(message)
-        return cls(checkpoint.rarity, checkpoint.judges[JUDGE], calibrators[CALIBRATOR])
+        return cls(checkpoint.rarity, checkpoint.judges[JUDGE])
 
-    def probabilities(self, logits: Floats) -> Floats:
-        """Calibrated probabilities of the trees' logits, (pairs,)."""
-        return self.calibrator.predict(logits[:, None].astype(np.float32))
+    def probabilities(self, features: npt.NDArray[np.float32]) -> Floats:
+        """Probability of a match of each pair, (pairs,)."""
+        return _probabilities(self.trees.logits(features))
+
+
+def _probabilities(logits: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -_SUREST, _SUREST))))
 
 
 class TaughtJudge:
@@ -306,14 +308,14 @@ class TaughtJudge:
         ]
 
     def probabilities(self, rows: Rows, pairs: Sequence[tuple[int, int]]) -> Floats:
-        """Calibrated probabilities of pairs of `rows` alone, (pairs,)."""
+        """Probabilities of pairs of `rows` alone, (pairs,)."""
         return self._probabilities([self._compare(rows[0][one], rows[1][other]) for one, other in pairs])
 
     def _probabilities(self, compared: Sequence[Compared]) -> Floats:
         logits = self._judge.trees.logits(np.stack([one.features for one in compared]))
         apart = np.stack([_apart(one.similarities) for one in compared])
         logits = self._level + self._slope * logits + (apart * self._weights).sum(axis=1)
-        return self._judge.probabilities(logits)
+        return _probabilities(logits)
 
     def _answer(
         self, pair: tuple[int, int], probability: float, compared: Compared, band: tuple[float, float]
@@ -370,22 +372,23 @@ def compare(left: Sequence[Value], right: Sequence[Value], rarity: WordRarity) -
     nearness = [similarities[place] for place in numeric]
     ours, theirs = (dict.fromkeys(words(text)) for text in texts)
     weights = {word: rarity.of(word) for word in (*ours, *theirs)}
+    held = _held(ours, theirs, texts)
     telling = _telling(left, right, rarity)
     values = [
-        *_of_words(ours, theirs, weights),
+        *_of_words(ours, theirs, held, weights),
         *_of_codes(texts, telling),
         *_of_numbers(ours, theirs),
         _cosine_of_characters(*(text[:400] for text in texts)),
         *_ratios(*texts),
         fuzz.token_sort_ratio(*telling) / 100,
         fuzz.token_set_ratio(*telling) / 100,
-        *_rarest_of_each(telling, ours, theirs, weights),
+        *_rarest_of_each(telling, held, weights),
         *_of_attributes(similarities),
         float(np.mean(nearness)) if nearness else _UNKNOWN,
         len(nearness),
         min(map(len, texts)) / max(1, *map(len, texts)),
     ]
-    return Compared(np.asarray(values, dtype=np.float32), similarities, _rarest_words(ours, theirs, weights))
+    return Compared(np.asarray(values, dtype=np.float32), similarities, _rarest_words(ours, theirs, held, weights))
 
 
 def _telling(left: Sequence[Value], right: Sequence[Value], rarity: WordRarity) -> tuple[str, str]:
@@ -396,21 +399,39 @@ def _telling(left: Sequence[Value], right: Sequence[Value], rarity: WordRarity) 
             texts = one[:_READ_VALUE].casefold(), other[:_READ_VALUE].casefold()
             own = [rarity.of(word) for text in texts for word in words(text) if not word.isdigit()]
             mean = sum(own) / len(own) if own else 0.0
-            if (mean, texts) > (best, found):
+            if (mean, sorted(texts)) > (best, sorted(found)):  # a tie is broken the same from either side
                 best, found = mean, texts
     return found
 
 
-def _of_words(ours: dict[str, None], theirs: dict[str, None], weights: dict[str, float]) -> list[float]:
-    common = sum(weights[word] for word in ours if word in theirs)
-    totals = [sum(weights[word] for word in side) for side in (ours, theirs)]
-    lengths = [sum(weights[word] ** 2 for word in side) for side in (ours, theirs)]
-    shares = sorted(common / max(total, 1e-9) for total in totals)
-    only = sorted(_rarest((word for word in side if word not in other), weights)
-                  for side, other in ((ours, theirs), (theirs, ours)))  # fmt: skip
-    cosine = sum(weights[word] ** 2 for word in ours if word in theirs) / max(math.sqrt(lengths[0] * lengths[1]), 1e-9)
-    union = common / max(sum(totals) - common, 1e-9)
-    return [*shares, union, cosine, _rarest((word for word in ours if word in theirs), weights), only[1], only[0]]
+Held = tuple[set[str], set[str]]
+"""Words of the left record that the right one has as well, and the other way round."""
+
+
+def _held(ours: dict[str, None], theirs: dict[str, None], texts: Sequence[str]) -> Held:
+    """Words that both have, and those of a code that the other writes apart or together: `DSC-W55` and `dscw55`."""
+    common = ours.keys() & theirs.keys()
+    squashed = [squash(text) for text in texts]
+    written = [words_of_codes(text) for text in texts]
+    found = []
+    for own, other, text in zip(written, written[::-1], squashed[::-1], strict=True):
+        same = [code for code in own if code in other or (len(code) >= _LEAST_CODE_WITHIN and code in text)]
+        found.append(common | {word for code in same for word in own[code]})
+    return found[0], found[1]
+
+
+def _of_words(ours: dict[str, None], theirs: dict[str, None], held: Held, weights: dict[str, float]) -> list[float]:
+    sides = ((ours, held[0]), (theirs, held[1]))
+    totals = [sum(weights[word] for word in side) for side, _ in sides]
+    shared = [sum(weights[word] for word in side if word in both) for side, both in sides]
+    lengths = [sum(weights[word] ** 2 for word in side) for side, _ in sides]
+    squares = [sum(weights[word] ** 2 for word in side if word in both) for side, both in sides]
+    shares = sorted(one / max(total, 1e-9) for one, total in zip(shared, totals, strict=True))
+    only = sorted(_rarest((word for word in side if word not in both), weights) for side, both in sides)
+    union = min(shared) / max(sum(totals) - max(shared), 1e-9)
+    cosine = min(squares) / max(math.sqrt(lengths[0] * lengths[1]), 1e-9)
+    common = _rarest((word for side, both in sides for word in side if word in both), weights)
+    return [*shares, union, cosine, common, only[1], only[0]]
 
 
 def _rarest(some: object, weights: dict[str, float]) -> float:
@@ -453,13 +474,10 @@ def _ratios(left: str, right: str) -> list[float]:
     return [kind / 100 for kind in kinds]
 
 
-def _rarest_of_each(
-    telling: Sequence[str], ours: dict[str, None], theirs: dict[str, None], weights: dict[str, float]
-) -> list[float]:
+def _rarest_of_each(telling: Sequence[str], held: Held, weights: dict[str, float]) -> list[float]:
     """Rarity of the rarest word of one's telling attribute that the other record has nowhere."""
-    pairs = zip(telling, (theirs, ours), strict=True)
-    only = sorted(_rarest((w for w in words(value) if w in weights and w not in other), weights)
-                  for value, other in pairs)  # fmt: skip
+    only = sorted(_rarest((w for w in words(value) if w in weights and w not in both), weights)
+                  for value, both in zip(telling, held, strict=True))  # fmt: skip
     return [only[1], only[0]]
 
 
@@ -496,13 +514,13 @@ def _of_attributes(similarities: Sequence[float]) -> list[float]:
 
 
 def _rarest_words(
-    ours: dict[str, None], theirs: dict[str, None], weights: dict[str, float]
+    ours: dict[str, None], theirs: dict[str, None], held: Held, weights: dict[str, float]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     def shown(some: Sequence[str]) -> tuple[str, ...]:
         return tuple(sorted(some, key=lambda word: (-weights[word], word))[:5])
 
     return (
         shown([word for word in ours if word in theirs]),
-        shown([word for word in ours if word not in theirs]),
-        shown([word for word in theirs if word not in ours]),
+        shown([word for word in ours if word not in held[0]]),
+        shown([word for word in theirs if word not in held[1]]),
     )

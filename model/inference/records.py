@@ -141,8 +141,14 @@ def words(text: str) -> list[str]:
 
 def codes(text: str) -> set[str]:
     """What may be model numbers or other codes in a folded text: with a digit, and a letter or four characters."""
-    squashed = (_SEPARATOR.sub("", part) for part in _CODE_PART.findall(text))
-    return {code for code in squashed if len(code) >= 3 and _has_digit(code) and (len(code) > 3 or not code.isdigit())}
+    return set(words_of_codes(text))
+
+
+def words_of_codes(text: str) -> dict[str, tuple[str, ...]]:
+    """The codes of a folded text without blanks and punctuation, each with the words it is written in."""
+    parts = {_SEPARATOR.sub("", part): part for part in _CODE_PART.findall(text)}
+    return {code: tuple(words(part)) for code, part in parts.items()
+            if len(code) >= 3 and _has_digit(code) and (len(code) > 3 or not code.isdigit())}  # fmt: skip
 
 
 def squash(text: str) -> str:

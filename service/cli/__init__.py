@@ -13,17 +13,19 @@ from collections.abc import Sequence
 
 import typer
 
+from service.cli.annotating import annotate
 from service.cli.cleaning import clean, complete
 from service.cli.columns import match_schema
 from service.cli.diagnosis import doctor
 from service.cli.evaluation import evaluate, pretrain
+from service.cli.extracting import extract
 from service.cli.patching import patch_app
 from service.cli.resolving import resolve
 from service.cli.serving import serve
 
 app = typer.Typer(
     name="rpt",
-    help="Repair wrong cells, fill missing ones, resolve duplicate records, match columns, serve all of it over REST.",
+    help="Repair wrong cells, fill missing ones, resolve duplicates, match columns, extract values; serve all of it.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -34,6 +36,8 @@ app.command()(clean)
 app.command()(complete)
 app.command()(resolve)
 app.command("match-schema")(match_schema)
+app.command()(annotate)
+app.command()(extract)
 app.add_typer(patch_app, name="patch")
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_FORWARD)(pretrain)

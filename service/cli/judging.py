@@ -180,6 +180,38 @@ class MatchedColumns:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An attribute to extract; `examples` are texts with the value that stands in each, None where there is none."""
+
+    name: str
+    examples: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """The answer of one text for one attribute, both by number."""
+
+    text: int
+    attribute: int
+    outcome: str
+    value: str | None
+    start: int | None
+    end: int | None
+    confidence: float | None
+    evidence_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """The labels of one column, best first with their confidences; `label` where the best is likely enough."""
+
+    column: str
+    label: str | None
+    candidates: tuple[tuple[str, float], ...]
+    detail: str
+
+
 NamedRows = tuple[Sequence[str], Sequence[tuple[Text, ...]]]
 """Distinct column names and rows of one table."""
 
@@ -200,6 +232,22 @@ class Judges(Protocol):
 
     def completion(self, options: JudgingOptions) -> Judge:
         """Fills missing cells."""
+
+    def annotation(
+        self, table: NamedRows, labels: Sequence[str] | None, min_confidence: float, progress: Progress
+    ) -> list[Annotated]:
+        """Labels for each column, out of `labels` or of the built-in ones.
+
+        Raises:
+            JudgingError: the model refuses the labels, or was not trained to annotate.
+        """
+
+    def extraction(self, texts: Sequence[Text], wanted: Sequence[Wanted], progress: Progress) -> list[Extracted]:
+        """The value of each attribute in each text.
+
+        Raises:
+            JudgingError: the model refuses the attributes, or was not trained to extract.
+        """
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
         """Finds the entities of one table or two."""
@@ -339,6 +387,46 @@ class _EngineJudges:
             return [_judgement(one, one.value, None) for one in result.completions]
 
         return judge
+
+    def annotation(
+        self, table: NamedRows, labels: Sequence[str] | None, min_confidence: float, progress: Progress
+    ) -> list[Annotated]:
+        from service.engine import AnnotationOptions, Relation
+
+        names, rows = table
+        asked = AnnotationOptions(None if labels is None else tuple(labels), min_confidence)
+        result = _result(self._engine.annotate(Relation.of(names, rows), asked, progress))
+        return [
+            Annotated(
+                names[one.attribute],
+                one.label,
+                tuple((candidate.label, candidate.confidence) for candidate in one.candidates),
+                one.detail,
+            )
+            for one in result.annotations
+        ]
+
+    def extraction(self, texts: Sequence[Text], wanted: Sequence[Wanted], progress: Progress) -> list[Extracted]:
+        from service.engine import AskedAttribute, ExtractionExample
+
+        attributes = [
+            AskedAttribute(one.name, None, tuple(ExtractionExample(text, value) for text, value in one.examples))
+            for one in wanted
+        ]
+        result = _result(self._engine.extract(texts, attributes, progress))
+        return [
+            Extracted(
+                one.text_id,
+                one.attribute,
+                one.outcome.value,
+                one.value,
+                one.start,
+                one.end,
+                one.confidence,
+                one.evidence.source,
+            )
+            for one in result.extractions
+        ]
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
         relations, asked = _resolution(tables, options)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from service.cli.cleaning import Delimiter, EncodingName, ModelFolder, Quiet, loaded, opened
+from service.cli.cleaning import Delimiter, EncodingName, ModelFolder, Quiet, loaded
 from service.cli.judging import JudgingError, Planned, Resolved, ResolvedEntity, ResolvingOptions
 from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
-from service.storage.files import same_file, written_whole
-from service.storage.table_file import TableFile, TableFileError, Text, unique_names
+from service.cli.whole_tables import WholeTable, read_whole, written_csv
+from service.storage.files import same_file
+from service.storage.table_file import TableFileError
 
 PROBLEMS = (TableFileError, JudgingError, OSError)
 CARDINALITIES = ("many_to_many", "one_to_one", "one_to_many")
@@ -51,17 +49,6 @@ PairsPath = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary, or the plan, as JSON to stdout.")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """A table that was read whole; `rows[i]` is row `numbers[i]` of the file."""
-
-    path: str
-    names: tuple[str, ...]
-    rows: list[tuple[Text, ...]]
-    numbers: list[int]
-    damaged: int
-
-
 def resolve(
     files: Files,
     output: Output = None,
@@ -93,7 +80,7 @@ def resolve(
             _rules(prefer),
         )
         places = _places(files, output, pairs, writes=not plan)
-        tables = [_read(file, encoding, delimiter) for file in files]
+        tables = [read_whole(file, encoding, delimiter) for file in files]
         named = [(table.names, table.rows) for table in tables]
         with loaded(model, quiet) as judges, ProgressBars(enabled=not quiet) as bars:
             if plan:
@@ -148,28 +135,12 @@ def _places(files: Sequence[str], output: Path | None, pairs: Path | None, *, wr
     return output, members
 
 
-def _read(file: str, encoding: str | None, delimiter: str | None) -> _Input:
-    with opened(file, encoding, delimiter) as table:
-        return _whole(file, table)
-
-
-def _whole(file: str, table: TableFile) -> _Input:
-    rows: list[tuple[Text, ...]] = []
-    numbers: list[int] = []
-    damaged = 0
-    for chunk in table.chunks():
-        rows += chunk.rows
-        numbers += chunk.row_numbers
-        damaged += len(chunk.issues)
-    return _Input(file, unique_names(table.columns), rows, numbers, damaged)
-
-
-def _write(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Path], pairs: Path | None) -> None:
+def _write(resolved: Resolved, tables: Sequence[WholeTable], places: tuple[Path, Path], pairs: Path | None) -> None:
     output, members = places
     columns = _columns(resolved, tables)
     # A blank cell would read as a missing value where no golden record was made.
     held = [] if any(entity.record is None for entity in resolved.entities) else columns
-    with _csv(output) as golden, _csv(members) as listed:
+    with written_csv(output) as golden, written_csv(members) as listed:
         golden.writerow(["entity_id", "entity_confidence", "records", *held])
         listed.writerow(["entity_id", "table", "row"])
         for entity in resolved.entities:
@@ -177,7 +148,7 @@ def _write(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Pat
             for table, row in entity.members:
                 listed.writerow([entity.id, table, tables[table].numbers[row]])
     if pairs is not None:
-        with _csv(pairs) as written:
+        with written_csv(pairs) as written:
             written.writerow(
                 ["left_table", "left_row", "right_table", "right_row", "probability", "decision", *columns]
             )
@@ -189,7 +160,7 @@ def _write(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Pat
                 written.writerow([*ends, f"{one.probability:.4f}", one.decision, *weights])
 
 
-def _columns(resolved: Resolved, tables: Sequence[_Input]) -> list[str]:
+def _columns(resolved: Resolved, tables: Sequence[WholeTable]) -> list[str]:
     """The columns of the answer in the order of the tables: columns that are named alike but for case are one."""
     records = [entity.record for entity in resolved.entities[:1] if entity.record is not None]
     named = [*records, *(pair.weights for pair in resolved.pairs[:1])]
@@ -202,16 +173,6 @@ def _values(entity: ResolvedEntity, columns: Sequence[str]) -> list[str]:
     return [(entity.record or {}).get(name) or "" for name in columns]
 
 
-@contextlib.contextmanager
-def _csv(path: Path) -> Iterator[Any]:
-    """A CSV writer of a file that appears only whole."""
-    with written_whole(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        yield csv.writer(text, lineterminator="\n")
-        text.flush()
-        text.detach()
-
-
 def _show_plan(plan: Planned) -> None:
     say(f"{plan.records:,} records, {plan.possible_pairs:,} possible pairs")
     say(f"{plan.candidate_pairs:,} candidate pairs at most ({plan.reduction_ratio:.2%} of the possible are left out)")
@@ -221,7 +182,7 @@ def _show_plan(plan: Planned) -> None:
 
 
 def _summary(
-    resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Path], pairs: Path | None
+    resolved: Resolved, tables: Sequence[WholeTable], places: tuple[Path, Path], pairs: Path | None
 ) -> dict[str, object]:
     return {
         "records": sum(len(table.rows) for table in tables),
@@ -243,7 +204,7 @@ def _print(document: dict[str, object]) -> None:
     typer.echo(json.dumps(document, ensure_ascii=False))
 
 
-def _show(resolved: Resolved, tables: Sequence[_Input], places: tuple[Path, Path], pairs: Path | None) -> None:
+def _show(resolved: Resolved, tables: Sequence[WholeTable], places: tuple[Path, Path], pairs: Path | None) -> None:
     records = sum(len(table.rows) for table in tables)
     several = sum(len(entity.members) > 1 for entity in resolved.entities)
     review = sum(pair.decision == "review" for pair in resolved.pairs)

@@ -27,6 +27,8 @@ _STAGES = {
     "judge": "Judging them",
     "columns": "Comparing columns",
     "cluster": "Putting records together",
+    "annotate": "Judging columns",
+    "extract": "Reading texts",
 }
 
 

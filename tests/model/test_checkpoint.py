@@ -41,10 +41,11 @@ def test_a_loaded_model_is_ready_for_inference(checkpoint: Checkpoint, denoiser:
 
 
 def test_a_folder_holds_safetensors_and_json_and_nothing_else(folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
         "calibration.json",
         "card.json",
         "config.json",
+        "names.safetensors",
         "tokenizer.json",
         "weights.safetensors",
     ]

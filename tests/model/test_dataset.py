@@ -352,7 +352,7 @@ def test_fixed_shapes_are_few_and_full(tables: list[CorpusTable], serializer: Tu
     training = replace(TRAINING, fixed_shapes=1, episodes_per_chunk=40, max_tokens=256, batch_tokens=2048)
     factory = ExampleFactory(tables, serializer, training, CorruptionConfig())
     batches = make_chunk(factory, 0)
-    shapes = {length: BatchShape.of(length, training) for length in (112, 176, 256)}
+    shapes = {length: BatchShape.of(length, training) for length in (72, 112, 176, 256)}
     assert len(batches) > 10
     for batch in batches:
         shape = shapes[batch.encoder.ids.shape[1]]

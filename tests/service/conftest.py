@@ -15,12 +15,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.engine import (
+    AnnotationOptions,
+    AnnotationResult,
+    AskedAttribute,
     BlockingPlan,
     CleaningOptions,
     CleaningResult,
     CompletionOptions,
     CompletionResult,
     EngineState,
+    ExtractionResult,
     Load,
     MatchingResult,
     ModelDescription,
@@ -108,6 +112,14 @@ class FakeEngine:
     ) -> Future[SchemaMatchingResult]:
         """Keep what is asked."""
         return self._answer("match-schema", (source, target), options)
+
+    def annotate(self, relation: Relation, options: AnnotationOptions) -> Future[AnnotationResult]:
+        """Keep what is asked."""
+        return self._answer("annotate", relation, options)
+
+    def extract(self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute]) -> Future[ExtractionResult]:
+        """Keep what is asked."""
+        return self._answer("extract", texts, attributes)
 
     def _answer(self, task: str, relation: Any, options: object) -> Future[Any]:
         self.check_open()

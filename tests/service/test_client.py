@@ -11,8 +11,10 @@ from typing import Any, Protocol, Self
 import httpx
 import pytest
 
+from api_schemas.annotation import AnnotationRequest
 from api_schemas.cleaning import CleaningRequest, PatternRule
 from api_schemas.completion import CompletionRequest, CompletionTarget
+from api_schemas.extraction import AskedAttribute, ExtractionRequest
 from api_schemas.matching import MatchRequest, Records
 from api_schemas.models import ModelInfo
 from api_schemas.resolution import ResolutionRequest
@@ -63,7 +65,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete", "match", "resolve", "match-schema"],
+    "tasks": ["clean", "complete", "match", "resolve", "match-schema", "annotate", "extract"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }
@@ -261,6 +263,36 @@ def busy(status: int = 429, retry_after: str | None = None) -> httpx.Response:
     return httpx.Response(status, json=BUSY | {"status": status}, headers=headers)
 
 
+ANNOTATED = {
+    "columns": [
+        {
+            "column": "city",
+            "outcome": "labelled",
+            "label": "city",
+            "candidates": [{"label": "city", "confidence": 0.9}],
+            "detail": "spoken for by values",
+        }
+    ],
+    "model": MODEL,
+    "usage": USAGE,
+}
+EXTRACTED = {
+    "results": [
+        {
+            "text": 0,
+            "attribute": "color",
+            "outcome": "value",
+            "value": "red",
+            "start": 2,
+            "end": 5,
+            "confidence": 0.9,
+            "evidence": {"source": "model", "rows": [], "detail": None},
+        }
+    ],
+    "model": MODEL,
+    "usage": USAGE,
+}
+ASKED = ExtractionRequest(texts=["a red mug"], attributes=[AskedAttribute(name="color")])
 QUESTIONS = [
     ("clean", (CleaningRequest(table=TABLE),), "POST", "/v1/clean", CLEANED),
     ("complete", (CompletionRequest(table=TABLE),), "POST", "/v1/complete", COMPLETED),
@@ -268,6 +300,8 @@ QUESTIONS = [
     ("resolve", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve", RESOLVED),
     ("plan_resolution", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve/plan", PLANNED),
     ("match_schema", (SchemaMatchingRequest(source=TABLE, target=TABLE),), "POST", "/v1/match-schema", COLUMNS),
+    ("annotate", (AnnotationRequest(table=TABLE),), "POST", "/v1/annotate", ANNOTATED),
+    ("extract", (ASKED,), "POST", "/v1/extract", EXTRACTED),
     ("models", (), "GET", "/v1/models", MODELS),
     ("model", ("fake",), "GET", "/v1/models/fake", CARD),
 ]

@@ -147,8 +147,10 @@ async def test_the_openapi_document_says_where_a_key_is_needed(locked: Client) -
     asked = {path for path, item in document["paths"].items() for one in item.values() if "security" in one}
     assert asked == {
         "/metrics",
+        "/v1/annotate",
         "/v1/clean",
         "/v1/complete",
+        "/v1/extract",
         "/v1/resolve",
         "/v1/resolve/plan",
         "/v1/match",

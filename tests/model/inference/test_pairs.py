@@ -53,12 +53,13 @@ def judged(
 
 def test_the_same_product_is_told_from_another_of_its_series(shipped: Checkpoint) -> None:
     same, other = judged(shipped, relation(CAMERA), relation(SAME, OTHER)).pairs
-    assert same.probability > 0.9 and same.decision is Decision.MATCH
+    assert same.probability > 0.75 and same.decision is Decision.MATCH
     assert other.probability < 0.2 and other.decision is Decision.NO_MATCH
     similarities = {one.attribute: one.similarity for one in same.similarities}
     assert similarities["brand"] == 1.0
     assert similarities["price"] == pytest.approx(139 / 149.99, abs=1e-3)
-    assert "sony" in same.common and "silver" in same.only_left and "dscw55" in same.only_right
+    assert "sony" in same.common and "silver" in same.only_left and "megapixels" in same.only_right
+    assert not {"dsc", "w55", "dscw55"} & {*same.only_left, *same.only_right}
 
 
 def test_nothing_in_common_is_no_match_and_equal_records_are_one(shipped: Checkpoint) -> None:
@@ -118,25 +119,26 @@ def test_more_of_what_speaks_for_a_match_never_lowers_it(shipped: Checkpoint) ->
         assert (rises >= -1e-6).all(), name
 
 
-def test_examples_teach_which_words_do_not_matter(shipped: Checkpoint) -> None:
-    colors = ["red", "blue", "green", "silver"]
-    names = ("title",)
+def test_examples_flip_whether_the_color_matters(shipped: Checkpoint) -> None:
+    colors, names = ["red", "blue", "green", "silver"], ("title",)
+    kinds = ["Aronda", "Update", "Pronto", "Comodo", "Magic", "Elixyr", "Wave", "Talos", "Diner"]
 
-    def mug(number: int, color: str) -> tuple[Value, ...]:
-        return (f"Kahla coffee mug KX{number}44 {color}",)
+    def mug(kind: int, color: str) -> tuple[Value, ...]:
+        return (f"Kahla coffee mug {kinds[kind]} {color}",)
 
-    examples = tuple(
-        TaughtPair(mug(number, colors[number % 4]), mug(number, colors[(number + 1) % 4]), True) for number in range(8)
-    ) + tuple(TaughtPair(mug(number, "red"), mug(number + 1, "red"), False) for number in range(8))
-    left, right = relation(mug(77, "silver"), names=names), relation(mug(77, "red"), mug(78, "silver"), names=names)
-    before = judged(shipped, left, right).pairs
-    result = judged(shipped, left, right, PairOptions(examples=examples))
+    colored = [(mug(kind, colors[kind % 4]), mug(kind, colors[(kind + 1) % 4])) for kind in range(8)]
+    apart = tuple(TaughtPair(mug(kind, "red"), mug((kind + 1) % 8, "red"), False) for kind in range(8))
+    left, right = relation(mug(8, "silver"), names=names), relation(mug(8, "red"), mug(3, "silver"), names=names)
+    same = tuple(TaughtPair(*pair, True) for pair in colored)
+    result = judged(shipped, left, right, PairOptions(examples=same + apart))
     assert result.ignored == tuple(sorted(colors))
-    assert result.pairs[0].probability > max(0.7, before[0].probability)
-    assert result.pairs[0].decision is Decision.MATCH
-    assert result.pairs[1].probability < 0.3
-    against = tuple(replace(one, is_match=False) for one in examples[:8])
-    assert judged(shipped, left, right, PairOptions(examples=against)).pairs[0].probability < before[0].probability
+    assert result.pairs[0].decision is Decision.MATCH and result.pairs[1].decision is not Decision.MATCH
+    against = tuple(TaughtPair(*pair, False) for pair in colored)
+    equal = tuple(TaughtPair(mug(kind, "red"), mug(kind, "red"), True) for kind in range(8))
+    other = judged(shipped, left, right, PairOptions(examples=against + equal + apart))
+    assert other.ignored == ()
+    assert all(one.decision is not Decision.MATCH for one in other.pairs)
+    assert other.pairs[0].probability < 0.5 < result.pairs[0].probability
 
 
 def test_the_review_band_is_the_callers(shipped: Checkpoint) -> None:

@@ -1,0 +1,162 @@
+"""`python -m model.finetuning.extraction`: fit the calibrators of extraction on texts made of held-out tables.
+
+Each collection of texts is asked as a user would ask it: without examples, with one to three answered texts, or with
+half of them. What the network, the examples and the other texts say of each candidate is fitted to where the answers
+stand. The other calibrators of the checkpoint stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from model.calibration import Calibration, Calibrator, fit_calibrator
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.config import TrainingConfig
+from model.corpus import VALIDATION_SHARD, CorpusTable, corpus_folder, read_tables
+from model.finetuning.extraction_examples import Collection, ExtractionFactory
+from model.inference.batching import run_tasks
+from model.inference.extraction import (
+    CALIBRATOR,
+    FEATURES,
+    NO_ANSWER_CALIBRATOR,
+    NO_ANSWER_FEATURES,
+    AskedAttribute,
+    ExtractionExample,
+    Floats,
+    Observations,
+    extractor,
+    observe,
+)
+
+logger = logging.getLogger(__name__)
+
+COLLECTIONS = 150
+"""Collections of texts that are fitted to."""
+
+_TEXTS = (12, 24, 48)
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A collection, and how it is asked: `answered` texts are examples, the others are judged."""
+
+    collection: Collection
+    attributes: tuple[AskedAttribute, ...]
+    answered: frozenset[int]
+
+    @property
+    def judged(self) -> list[int]:
+        """The texts whose answers are not given."""
+        known = {self.collection.texts[row] for row in self.answered}
+        return [row for row, text in enumerate(self.collection.texts) if text not in known]
+
+
+def ask(collection: Collection, rng: random.Random) -> Asked:
+    """Some texts of a collection as examples: none, a few, or half of them."""
+    count = rng.choice((0, 0, rng.randint(1, _FEW), len(collection.texts) // 2))
+    answered = frozenset(rng.sample(range(len(collection.texts)), count))
+    attributes = []
+    for number, name in enumerate(collection.questions):
+        examples = {}
+        for row in sorted(answered):
+            if (row, number) in collection.places:
+                place, text = collection.places[row, number], collection.texts[row]
+                examples[text] = ExtractionExample(text, text[place[0] : place[1]] if place else None)
+        attributes.append(AskedAttribute(name, None, tuple(examples.values())))
+    return Asked(collection, tuple(attributes), answered)
+
+
+def collections(tables: Sequence[CorpusTable], checkpoint: Checkpoint, count: int) -> Iterator[Asked]:
+    """Collections of texts of `tables`, drawn by their number."""
+    factory = ExtractionFactory(tables, checkpoint.serializer, TrainingConfig())
+    number = made = 0
+    while made < count:
+        rng = random.Random(f"extraction:{number}")
+        asked = ask(factory.collection(rng, rng.choice(_TEXTS)), rng)
+        number += 1
+        if asked.attributes and asked.judged:
+            made += 1
+            yield asked
+
+
+def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLLECTIONS) -> dict[str, Calibrator]:
+    """The calibrators of extraction, by name.
+
+    Raises:
+        InputError: the checkpoint was not trained to extract.
+    """
+    asked = list(collections(tables, checkpoint, count))
+    weights = extractor(checkpoint)
+    tasks = (observe(weights, [one.collection.texts[row] for row in one.judged], one.attributes) for one in asked)
+    groups = {name: number for number, name in enumerate(sorted({one.collection.group for one in asked}))}
+    spans, labels, owners = [], [], []
+    kept: list[tuple[Asked, Observations]] = []
+    for one, (observed, _) in zip(asked, run_tasks(checkpoint, tasks), strict=True):
+        kept.append((one, observed))
+        for row, number, place in _known(one):
+            judged = observed.judge(one.collection.texts[row], number)
+            right = [(candidate.start, candidate.end) == place for candidate in judged.candidates]
+            spans.append(judged.features)
+            labels.append(np.array(right, dtype=np.float64))
+            owners.append(np.full(len(right), groups[one.collection.group], dtype=np.float64))
+        if len(kept) % 25 == 0:
+            logger.info("%d collections of texts of %d", len(kept), len(asked))
+    calibrator = fit_calibrator(FEATURES, np.concatenate(spans), np.concatenate(labels), np.concatenate(owners))
+    nothing = _fit_nothing(kept, calibrator, groups)
+    return {CALIBRATOR: calibrator, NO_ANSWER_CALIBRATOR: nothing}
+
+
+def _fit_nothing(
+    kept: Sequence[tuple[Asked, Observations]], calibrator: Calibrator, groups: dict[str, int]
+) -> Calibrator:
+    """The calibrator of there being no answer; it sees what the candidates are worth."""
+    features: list[Floats] = []
+    labels, owners = [], []
+    for one, observed in kept:
+        for row, number, place in _known(one):
+            judged = observed.judge(one.collection.texts[row], number)
+            features.append(judged.no_answer_features(calibrator.predict(judged.features)))
+            labels.append(float(place is None))
+            owners.append(groups[one.collection.group])
+    return fit_calibrator(NO_ANSWER_FEATURES, np.stack(features), np.array(labels), np.array(owners, dtype=np.float64))
+
+
+def _known(asked: Asked) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
+    """Text, question and place of every answer that is judged."""
+    for row in asked.judged:
+        if not asked.collection.texts[row].strip():
+            continue
+        for number in range(len(asked.attributes)):
+            if (row, number) in asked.collection.places:
+                yield row, number, asked.collection.places[row, number]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; gives 0."""
+    parser = argparse.ArgumentParser(description="Fit a checkpoint's calibrators of extraction on corpus tables.")
+    parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
+    parser.add_argument("--checkpoint", required=True, help="checkpoint folder; its calibration.json is added to")
+    parser.add_argument("--collections", type=int, default=COLLECTIONS, help="collections of texts to fit to")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    tables = list(read_tables(corpus_folder(options.corpus) / VALIDATION_SHARD))
+    checkpoint = load_checkpoint(options.checkpoint)
+    fitted = fit(checkpoint, tables, options.collections)
+    path = Path(options.checkpoint) / "calibration.json"
+    calibration = Calibration.load(path)
+    replace(calibration, calibrators={**calibration.calibrators, **fitted}).save(path)
+    logger.info("fitted %s", " and ".join(fitted))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Calibrators of extraction: fitted to where answers stand, other calibrators untouched."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.config import TrainingConfig
+from model.corpus import CorpusTable
+from model.finetuning.extraction import ask, collections, main
+from model.finetuning.extraction_examples import ExtractionFactory
+from model.inference.extraction import FEATURES, NO_ANSWER_FEATURES
+from tests.conftest import add_adapter, write_shard
+
+
+def test_examples_of_a_collection_are_not_judged(tables: Sequence[CorpusTable], checkpoint: Checkpoint) -> None:
+    factory = ExtractionFactory(tables, checkpoint.serializer, TrainingConfig())
+    asked = [ask(factory.collection(random.Random(number), 12), random.Random(number)) for number in range(30)]
+    counts = {len(one.answered) for one in asked}
+    assert 0 in counts and max(counts) > 3
+    for one in asked:
+        shown = {example.text for attribute in one.attributes for example in attribute.examples}
+        assert not shown & {one.collection.texts[row] for row in one.judged}
+        for attribute in one.attributes:
+            assert all(example.value is None or example.value in example.text for example in attribute.examples)
+
+
+def test_places_of_a_collection_are_inside_its_texts(tables: Sequence[CorpusTable], checkpoint: Checkpoint) -> None:
+    places = [
+        (one.collection.texts[row], place)
+        for one in collections(tables, checkpoint, 20)
+        for (row, _), place in one.collection.places.items()
+    ]
+    told = [text[place[0] : place[1]] for text, place in places if place]
+    assert len(told) > 100 and all(value.strip() for value in told)
+    assert len(told) < len(places)
+
+
+def test_the_calibrators_are_added_and_the_others_stay(
+    tables: Sequence[CorpusTable], checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tiny"
+    save_checkpoint(
+        folder, checkpoint.denoiser, checkpoint.serializer.tokenizer, checkpoint.card, checkpoint.calibration
+    )
+    add_adapter(folder, load_checkpoint(folder, precision="float32").denoiser)
+    write_shard(tmp_path / "valid.jsonl.zst", tables)
+    before = json.loads((folder / "calibration.json").read_text())
+    assert main(["--corpus", str(tmp_path), "--checkpoint", str(folder), "--collections", "8"]) == 0
+    after = json.loads((folder / "calibration.json").read_text())
+    for name in ("extraction", "extraction_none"):
+        assert after["calibrators"][name] != before["calibrators"].pop(name)
+    added = {name: after["calibrators"].pop(name) for name in ("extraction", "extraction_none")}
+    assert after == before
+    assert tuple(added["extraction"]["features"]) == FEATURES
+    assert tuple(added["extraction_none"]["features"]) == NO_ANSWER_FEATURES
+    assert any(added["extraction"]["coefficients"])

@@ -1,0 +1,256 @@
+"""Extraction: where the network points, what examples and other texts add, and that offsets always match."""
+
+from __future__ import annotations
+
+import math
+import random
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.adapters import adapter_path
+from model.calibration import Calibration
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from model.errors import InputError, OptionError
+from model.inference import extraction
+from model.inference.batching import ModelTask, SpanCall, run_task, run_tasks
+from model.inference.extraction import (
+    FEATURES,
+    NO_ANSWER_FEATURES,
+    AskedAttribute,
+    Candidate,
+    Extraction,
+    ExtractionExample,
+    ExtractionOutcome,
+    Observations,
+    Pointing,
+    extract,
+    extractor,
+    fold,
+    observe,
+    phrases,
+    shape,
+)
+from model.naming import BUCKETS, NameModel
+from tests.conftest import MakeCalibrator, add_adapter
+
+TEXTS = ["Acme kettle 1.5 L red", "Globex kettle 2 L", "Acme pan 28 cm, black 🍳", "plain"]
+ATTRIBUTES = [AskedAttribute("brand"), AskedAttribute("color")]
+
+
+@pytest.fixture(scope="module")
+def extracting(
+    bare_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory, make_calibrator: MakeCalibrator
+) -> Checkpoint:
+    """The tiny model with a span head and calibrators that trust the network, examples and other texts."""
+    folder = tmp_path_factory.mktemp("extracting") / "tiny"
+    weights = {"log_probability": 0.5, "example_logit": 1.0, "support_logit": 0.2, "is_example": 2.0}
+    calibration = Calibration(
+        {
+            "extraction": make_calibrator(FEATURES, weights, 1.5),
+            "extraction_none": make_calibrator(NO_ANSWER_FEATURES, {"no_answer": 0.3, "best": -0.5}, 0.0),
+        }
+    )
+    tokenizer = bare_checkpoint.serializer.tokenizer
+    save_checkpoint(folder, bare_checkpoint.denoiser, tokenizer, bare_checkpoint.card, calibration)
+    add_adapter(folder, load_checkpoint(folder, precision="float32").denoiser)
+    return load_checkpoint(folder, precision="float32")
+
+
+def answers(
+    checkpoint: Checkpoint, texts: Sequence[str | None], attributes: Sequence[AskedAttribute]
+) -> list[Extraction]:
+    return list(run_task(checkpoint, extract(checkpoint, texts, attributes)).extractions)
+
+
+def by_question(
+    found: Sequence[Extraction], texts: Sequence[str], names: Sequence[AskedAttribute]
+) -> dict[tuple[str, str], Extraction]:
+    return {(texts[one.text_id], names[one.attribute].name): replace(one, text_id=0, attribute=0) for one in found}
+
+
+def test_every_text_is_answered_for_every_attribute_and_values_stand_where_they_are_said_to(
+    extracting: Checkpoint,
+) -> None:
+    found = answers(extracting, TEXTS, ATTRIBUTES)
+    assert [(one.text_id, one.attribute) for one in found] == [(t, a) for t in range(4) for a in range(2)]
+    told = [one for one in found if one.outcome is ExtractionOutcome.VALUE]
+    assert told
+    assert all(TEXTS[one.text_id][one.start : one.end] == one.value for one in told)
+    assert all(0.0 <= (one.confidence or -1.0) <= 1.0 for one in found)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    texts=st.lists(st.text(alphabet=st.sampled_from("aé1 .😀\u0301\r\n-\u200d"), max_size=150), min_size=1, max_size=3)
+)
+def test_offsets_match_whatever_the_text(extracting: Checkpoint, texts: list[str]) -> None:
+    for one in answers(extracting, texts, ATTRIBUTES):
+        if one.value is not None:
+            assert texts[one.text_id][one.start : one.end] == one.value == one.value.strip()
+        else:
+            assert one.outcome is ExtractionOutcome.NONE and one.start is None
+
+
+def test_order_of_texts_and_attributes_changes_nothing(extracting: Checkpoint) -> None:
+    names = [AskedAttribute(name) for name in ("brand", "color", "size", "weight", "kind", "maker", "length", "name")]
+    names[1] = replace(
+        names[1], examples=(ExtractionExample("Initech mug blue", "blue"), ExtractionExample("a cup", None))
+    )
+    plain = by_question(answers(extracting, TEXTS, names), TEXTS, names)
+    rng = random.Random(1)
+    for _ in range(3):
+        texts, asked = rng.sample(TEXTS, len(TEXTS)), rng.sample(names, len(names))
+        asked = [replace(one, examples=tuple(reversed(one.examples))) for one in asked]
+        assert by_question(answers(extracting, texts, asked), texts, asked) == plain
+
+
+def test_company_changes_nothing(extracting: Checkpoint) -> None:
+    alone = answers(extracting, TEXTS, ATTRIBUTES)
+    tasks: Iterator[ModelTask[object]] = (
+        extract(extracting, part, ATTRIBUTES) for part in (TEXTS[:1], TEXTS, TEXTS[2:])
+    )
+    together = list(run_tasks(extracting, tasks))
+    assert together[1].extractions == tuple(alone)  # type: ignore[attr-defined]
+
+
+def test_a_text_that_is_an_example_is_answered_by_it(extracting: Checkpoint) -> None:
+    asked = [AskedAttribute("color", None, (ExtractionExample(TEXTS[0], "red"), ExtractionExample(TEXTS[1], None)))]
+    first, second, *_ = answers(extracting, TEXTS, asked)
+    assert (first.value, first.start, first.end, first.confidence) == ("red", 18, 21, 1.0)
+    assert first.evidence.source == second.evidence.source == "example"
+    assert (second.outcome, second.confidence) == (ExtractionOutcome.NONE, 1.0)
+
+
+def test_the_value_of_an_example_is_found_in_another_text(extracting: Checkpoint) -> None:
+    examples = tuple(ExtractionExample(f"thing {number} in BLACK", "BLACK") for number in range(6))
+    (one,) = answers(extracting, [TEXTS[2]], [AskedAttribute("color", None, examples)])
+    assert (one.value, one.start) == ("black", TEXTS[2].index("black"))
+
+
+def test_blank_texts_tell_nothing(extracting: Checkpoint) -> None:
+    found = answers(extracting, [None, "", " \n"], ATTRIBUTES[:1])
+    assert [(one.outcome, one.confidence) for one in found] == [(ExtractionOutcome.NONE, 1.0)] * 3
+
+
+def test_a_long_text_is_read_in_windows_to_its_end(extracting: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "word " * 300 + "Zanzibar"
+    examples = (ExtractionExample("to Zanzibar", "Zanzibar"), ExtractionExample("in Zanzibar", "Zanzibar"))
+    (one,) = answers(extracting, [text], [AskedAttribute("place", None, examples)])
+    assert (one.value, one.start) == ("Zanzibar", 1500)
+    observed, tokens = run_task(extracting, observe(extractor(extracting), [text], ATTRIBUTES[:1]))
+    assert tokens > len(extracting.serializer.tokenizer.encode(text))
+    starts = [candidate.start for candidate in observed.pointings[text, 0].candidates]
+    assert all(0 <= start < len(text) for start in starts) and len(set(starts)) > 1
+
+
+def test_numbers_that_are_none_are_an_error(extracting: Checkpoint) -> None:
+    task = extract(extracting, ["Acme mug"], ATTRIBUTES)
+    (call,) = next(task)
+    assert isinstance(call, SpanCall)
+    scores = np.full((2, len(call.encoder_input), 2), np.nan, dtype=np.float32)
+    with pytest.raises(StopIteration) as ended:
+        task.send([scores])
+    outcomes = {one.outcome for one in ended.value.value.extractions}
+    assert outcomes == {ExtractionOutcome.ERROR}
+
+
+def pointing(text: str, value: str, probability: float) -> Pointing:
+    start = text.index(value)
+    return Pointing((Candidate(start, start + len(value), math.log(probability)),), math.log(1 - probability), 0)
+
+
+def features(observed: Observations, text: str, value: str) -> Mapping[str, float]:
+    judged = observed.judge(text, 0)
+    (number,) = [n for n, one in enumerate(judged.candidates) if text[one.start : one.end] == value]
+    return dict(zip(FEATURES, judged.features[number].tolist(), strict=True))
+
+
+def test_what_the_network_is_sure_of_in_other_texts_supports_a_value() -> None:
+    texts = sorted(["mug by Acme", "Acme pan", "a cup of Acme", "a bowl"])
+    pointings = {
+        (text, 0): pointing(text, "Acme" if "Acme" in text else "bowl", 0.9 if "Acme" in text else 0.1)
+        for text in texts
+    }
+    pointings["a cup of Acme", 0] = pointing("a cup of Acme", "cup", 0.3)
+    observed = Observations([AskedAttribute("brand")], texts, pointings)
+    found = features(observed, "a cup of Acme", "Acme")
+    assert found["support"] == pytest.approx(math.log1p(2))
+    assert found["support_logit"] == pytest.approx(math.log(2.3 / 0.7), abs=1e-6)
+    assert found["is_first"] == 0.0
+    assert features(observed, "Acme pan", "Acme")["support"] == pytest.approx(math.log1p(1))
+
+
+def test_examples_say_how_often_a_value_is_right_where_it_stands() -> None:
+    examples = (
+        ExtractionExample("red mug", "red"),
+        ExtractionExample("red cup", None),
+        ExtractionExample("12 cm pan", "12 cm"),
+    )
+    text = "a red bowl of 30 mm"
+    observed = Observations(
+        [AskedAttribute("color", None, examples)], [text], {(text, 0): pointing(text, "30 mm", 0.5)}
+    )
+    known = features(observed, text, "red")
+    assert known["example_logit"] == pytest.approx(math.log(0.5 / 0.5))
+    assert (known["is_example"], known["same_shape"], known["log_probability"]) == (1.0, 1.0, -8.0)
+    other = features(observed, text, "30 mm")
+    assert (other["is_example"], other["same_shape"], other["example_logit"]) == (0.0, 1.0, 0.0)
+
+
+def test_words_are_compared_whatever_their_case_and_signs() -> None:
+    assert fold("UV-400, clear") == "uv 400 clear"
+    assert phrases("UV-400 Lens")["uv 400"] == (0, 6)
+    assert shape("12.5 mm") == "9.9 a"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ([AskedAttribute("a"), AskedAttribute("a")], "asked twice"),
+        ([AskedAttribute(" ")], "no name"),
+        ([AskedAttribute("a", None, (ExtractionExample("text", "value"),))], "does not stand"),
+        ([AskedAttribute("a", None, (ExtractionExample("t", "t"), ExtractionExample("t", None)))], "differently"),
+    ],
+)
+def test_attributes_that_cannot_be_asked_are_refused(
+    extracting: Checkpoint, attributes: list[AskedAttribute], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        answers(extracting, TEXTS, attributes)
+
+
+def test_a_checkpoint_that_was_not_trained_to_extract_says_so(
+    bare_checkpoint: Checkpoint, extracting: Checkpoint
+) -> None:
+    with pytest.raises(InputError, match="cannot extract"):
+        answers(bare_checkpoint, TEXTS, ATTRIBUTES)
+    assert not adapter_path(bare_checkpoint, extraction.ADAPTER).exists()
+    with pytest.raises(InputError, match="no adapter"):
+        extractor(replace(bare_checkpoint, calibration=extracting.calibration))
+    assert extractor(extracting) is extractor(extracting)
+    assert extractor(extracting).sha256 != extracting.sha256
+
+
+def test_what_speaks_for_the_name_of_an_attribute_is_a_candidate() -> None:
+    text = "Acme pan red steel"
+    vectors = np.zeros((BUCKETS, 2), dtype=np.float32)
+    for word, place in (("red", 0), ("steel", 1)):
+        vectors[zlib.crc32(f"==<{word}>".encode()) % BUCKETS, place] = 100.0
+    nothing = np.zeros(2, dtype=np.float32)
+    names = NameModel(("color", "material"), vectors, np.eye(2, dtype=np.float32), nothing, nothing)
+    pointings = {(text, 0): pointing(text, "Acme", 0.2)}
+    observed = Observations([AskedAttribute("main_color")], [text], pointings, names)
+    red, acme = features(observed, text, "red"), features(observed, text, "Acme")
+    assert red["named"] == red["named_gap"] > 1.0 and red["log_probability"] == -8.0
+    assert acme["named"] == 0.0 and acme["named_gap"] == pytest.approx(-red["named"])
+    judged = observed.judge(text, 0)
+    number = [text[one.start : one.end] for one in judged.candidates].index("red")
+    assert "written as values of that name" in (observed.reason(text, 0, judged, number).detail or "")
+    silent = Observations([AskedAttribute("weight")], [text], pointings, names).judge(text, 0)
+    assert not silent.features[:, FEATURES.index("named")].any()
