@@ -100,7 +100,7 @@ class ResolvedPair:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a resolution found."""
+    """What a resolution found; `histogram` counts candidate pairs by probability, in equal bins from 0 to 1."""
 
     entities: tuple[ResolvedEntity, ...]
     pairs: tuple[ResolvedPair, ...]
@@ -108,6 +108,8 @@ class Resolved:
     candidate_pairs: int
     method: str
     seconds: float
+    histogram: tuple[int, ...] = ()
+    review_band: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,7 +453,8 @@ class _EngineJudges:
             for one in result.pairs
         )
         compared, seconds = result.plan.candidate_pairs, result.usage.seconds
-        return Resolved(entities, pairs, len(result.conflicts), compared, result.method.value, seconds)
+        counts = len(result.conflicts), compared
+        return Resolved(entities, pairs, *counts, result.method.value, seconds, result.histogram, asked.review_band)
 
     def plan(self, tables: Sequence[NamedRows], options: ResolvingOptions) -> Planned:
         relations, asked = _resolution(tables, options)

@@ -175,6 +175,7 @@ RESOLVED = {
     "conflicts": [],
     "questions": [{"left": LEFT_ROW, "right": RIGHT_ROW, "probability": 0.6, "kind": "uncertain"}],
     "plan": PLAN,
+    "histogram": [0, 1],
     "method": "agreement",
     "model": MODEL,
     "usage": USAGE,
