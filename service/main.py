@@ -21,13 +21,23 @@ from service.engine import Engine, EngineState
 from service.errors import install_handlers
 from service.limits import BodyLimit, Places
 from service.observability import Metrics, RequestLog, configure_logging
-from service.routes import annotation, cleaning, completion, extraction, health, matching, models, resolution
+from service.routes import (
+    annotation,
+    cleaning,
+    completion,
+    extraction,
+    health,
+    matching,
+    models,
+    resolution,
+    schema_matching,
+)
 from service.routes import metrics as metrics_route
 from service.security import ApiKeys, documented_key
 from service.settings import Settings
 
 DESCRIPTION = """Finds wrong cells of a table, repairs them and fills missing ones, with a small pretrained model.
-Resolves the records of one table or two into entities.
+Resolves the records of one table or two into entities, and matches the columns of two.
 
 Every answer carries a calibrated confidence and the evidence for it; below the confidence that is asked for, the
 service abstains. Errors are problem documents (RFC 9457) with a stable `type`.
@@ -70,6 +80,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         completion.router,
         matching.router,
         resolution.router,
+        schema_matching.router,
         annotation.router,
         extraction.router,
         models.router,

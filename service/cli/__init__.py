@@ -15,6 +15,7 @@ import typer
 
 from service.cli.annotating import annotate
 from service.cli.cleaning import clean, complete
+from service.cli.columns import match_schema
 from service.cli.diagnosis import doctor
 from service.cli.evaluation import evaluate, pretrain
 from service.cli.extracting import extract
@@ -24,7 +25,7 @@ from service.cli.serving import serve
 
 app = typer.Typer(
     name="rpt",
-    help="Repair wrong cells, fill missing ones, resolve duplicates, extract values; serve all of it over REST.",
+    help="Repair wrong cells, fill missing ones, resolve duplicates, match columns, extract values; serve all of it.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -34,6 +35,7 @@ app.command()(serve)
 app.command()(clean)
 app.command()(complete)
 app.command()(resolve)
+app.command("match-schema")(match_schema)
 app.command()(annotate)
 app.command()(extract)
 app.add_typer(patch_app, name="patch")

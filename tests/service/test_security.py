@@ -153,6 +153,8 @@ async def test_the_openapi_document_says_where_a_key_is_needed(locked: Client) -
         "/v1/extract",
         "/v1/resolve",
         "/v1/resolve/plan",
+        "/v1/match",
+        "/v1/match-schema",
         "/v1/models",
         "/v1/models/{name}",
     }
