@@ -76,6 +76,7 @@ train: given-CORPUS $(RUNTIME)
 	$(VENV)/bin/rpt pretrain --corpus $(CORPUS) --run $(RUN) --output $(RUN)/checkpoint --steps $(STEPS)
 	$(VENV)/bin/python -m model.finetuning.evidence --corpus $(CORPUS) --checkpoint $(RUN)/checkpoint
 	$(VENV)/bin/python -m model.finetuning.calibration --corpus $(CORPUS) --checkpoint $(RUN)/checkpoint
+	$(VENV)/bin/python -m model.finetuning.schema_matching --corpus $(CORPUS) --checkpoint $(RUN)/checkpoint
 
 evaluate: given-BENCH $(RUNTIME)
 	$(VENV)/bin/rpt evaluate $(TASKS) --bench $(BENCH) $(if $(CORPUS),--corpus $(CORPUS))

@@ -15,11 +15,10 @@ MAX_EXAMPLES = 2000
 
 
 class LabelledColumn(Strict):
-    """A column whose label is known: some of its values, and its header where it has one that says something."""
+    """A column whose label is known: some of its values."""
 
     values: Annotated[list[CellValue], Field(min_length=1, max_length=1000, fail_fast=True)]
     label: Name
-    name: Name | None = None
 
 
 class AnnotationRequest(Strict):

@@ -161,6 +161,7 @@ class ResolutionResponse(Answer):
     conflicts: list[DoubtfulPair] = Field(description="pairs that disagree with the clusters, strongest first")
     questions: list[DoubtfulPair] = Field(description="pairs whose answer would teach most, as `examples`")
     plan: ResolutionPlan
+    histogram: list[int] = Field(description="candidate pairs by probability, in 20 bins of .05 from 0 to 1")
     method: Literal["rivals", "agreement"] = Field(description="what decided: standing among rivals, or columns")
     model: ModelInfo
     usage: Usage

@@ -113,6 +113,13 @@ class Table(Strict):
             return tuple(column if isinstance(column, str) else column.name for column in self.columns)
         return tuple(dict.fromkeys(name for record in self.records or () for name in record))
 
+    @cached_property
+    def descriptions(self) -> tuple[str | None, ...]:
+        """What describes each column, in the order of `names`."""
+        if self.columns is not None:
+            return tuple(None if isinstance(column, str) else column.description for column in self.columns)
+        return (None,) * len(self.names)
+
     def texts(self) -> list[tuple[str | None, ...]]:
         """All rows as text, in the order of `names`."""
         if self.rows is not None:

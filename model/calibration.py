@@ -41,12 +41,20 @@ class Calibrator:
     knots: tuple[float, ...]
     probabilities: tuple[float, ...]
 
+    def contributions(self, features: npt.NDArray[np.floating[Any]]) -> Floats:
+        """What each feature adds to the log-odds of the logistic regression, against its mean, (n, features)."""
+        standard = np.clip((features.astype(np.float64) - self.center) / self.scale, -8.0, 8.0)
+        return np.asarray(standard * np.array(self.coefficients))
+
+    def log_odds(self, features: npt.NDArray[np.floating[Any]]) -> Floats:
+        """Log-odds of the logistic regression alone, before the isotonic map, (n,)."""
+        return np.asarray(self.contributions(features).sum(axis=1) + self.intercept)
+
     def predict(self, features: npt.NDArray[np.floating[Any]]) -> Floats:
         """Calibrated probabilities, float64 (n,), of features (n, len(self.features)); rounded to 1e-6."""
         if features.shape[0] == 0:
             return np.zeros(0)
-        standard = np.clip((features.astype(np.float64) - self.center) / self.scale, -8.0, 8.0)
-        scores = _scores(standard, np.array(self.coefficients), self.intercept)
+        scores = _probabilities(self.log_odds(features))
         return np.round(np.interp(scores, self.knots, self.probabilities), 6)
 
 
@@ -145,8 +153,11 @@ def _centered_isotonic(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
 def _scores(standard: Floats, coefficients: Floats, intercept: float) -> Floats:
     """Uncalibrated probabilities, (n,), of standardized features (n, features)."""
     # Summed row by row: a product of matrices could depend on the other rows in its last bits.
-    logits = (standard * coefficients).sum(axis=1) + intercept
-    raw: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -40.0, 40.0)))
+    return _probabilities((standard * coefficients).sum(axis=1) + intercept)
+
+
+def _probabilities(log_odds: Floats) -> Floats:
+    raw: Floats = 1.0 / (1.0 + np.exp(-np.clip(log_odds, -40.0, 40.0)))
     return raw
 
 

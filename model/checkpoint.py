@@ -6,6 +6,7 @@ weights.safetensors  16-bit weights; no pickle anywhere
 judges.safetensors   trees over column statistics (absent right after pretraining)
 words.safetensors    how rare words are in tables at large (absent right after pretraining)
 names.safetensors    what values say of the name of their column (absent right after pretraining)
+adapters/            low-rank changes of the weights for single tasks (`model.adapters`)
 calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
 card.json            the model card: data, licences, steps, seed, commit, metrics, limits
 """

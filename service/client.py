@@ -37,6 +37,7 @@ from api_schemas.extraction import ExtractionRequest, ExtractionResponse
 from api_schemas.matching import MatchRequest, MatchResponse
 from api_schemas.models import ModelCard, ModelList
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
+from api_schemas.schema_matching import SchemaMatchingRequest, SchemaMatchingResponse
 from api_schemas.transformation import TransformRequest, TransformResponse
 
 DEFAULT_TIMEOUT = httpx.Timeout(300.0, connect=10.0)
@@ -245,6 +246,10 @@ class Client:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
 
+    def match_schema(self, request: SchemaMatchingRequest) -> SchemaMatchingResponse:
+        """`POST /v1/match-schema`: the columns of two tables that are one."""
+        return _read(self._ask(_question("/v1/match-schema", request)), SchemaMatchingResponse)
+
     def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
         """`POST /v1/annotate`: labels for the columns of a table."""
         return _read(self._ask(_question("/v1/annotate", request)), AnnotationResponse)
@@ -340,6 +345,10 @@ class AsyncClient:
     async def plan_resolution(self, request: ResolutionRequest) -> PlanResponse:
         """`POST /v1/resolve/plan`: what `resolve` would compare."""
         return _read(await self._ask(_question("/v1/resolve/plan", request)), PlanResponse)
+
+    async def match_schema(self, request: SchemaMatchingRequest) -> SchemaMatchingResponse:
+        """`POST /v1/match-schema`: the columns of two tables that are one."""
+        return _read(await self._ask(_question("/v1/match-schema", request)), SchemaMatchingResponse)
 
     async def annotate(self, request: AnnotationRequest) -> AnnotationResponse:
         """`POST /v1/annotate`: labels for the columns of a table."""

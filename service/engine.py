@@ -63,6 +63,14 @@ from model.inference.resolution import (
     resolve,
 )
 from model.inference.rules import check_rule
+from model.inference.schema_matching import (
+    ColumnMatch,
+    Schema,
+    SchemaExample,
+    SchemaMatchingOptions,
+    SchemaMatchingResult,
+    match_schema,
+)
 from model.inference.transformation import (
     Transformation,
     TransformationOptions,
@@ -119,6 +127,7 @@ __all__ = [
     "ChosenValue",
     "CleaningOptions",
     "CleaningResult",
+    "ColumnMatch",
     "ComparedPair",
     "Completion",
     "CompletionOptions",
@@ -158,6 +167,10 @@ __all__ = [
     "ResolutionOptions",
     "ResolutionResult",
     "Rule",
+    "Schema",
+    "SchemaExample",
+    "SchemaMatchingOptions",
+    "SchemaMatchingResult",
     "Suggestion",
     "TaughtPair",
     "TransformExample",
@@ -173,7 +186,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "match", "resolve", "transform", "annotate", "extract")
+TASKS = ("clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -372,6 +385,12 @@ class Engine:
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """What `resolve` would compare."""
         return self.submit(lambda _: plan_task(relations, options))
+
+    def match_schema(
+        self, source: Schema, target: Schema, options: SchemaMatchingOptions, progress: Progress | None = None
+    ) -> Future[SchemaMatchingResult]:
+        """Find which columns of two tables are one."""
+        return self.submit(lambda checkpoint: match_schema(checkpoint, source, target, options, progress))
 
     def extract(
         self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute], progress: Progress | None = None

@@ -30,6 +30,7 @@ from service.routes import (
     matching,
     models,
     resolution,
+    schema_matching,
     transformation,
 )
 from service.routes import metrics as metrics_route
@@ -37,7 +38,7 @@ from service.security import ApiKeys, documented_key
 from service.settings import Settings
 
 DESCRIPTION = """Finds wrong cells of a table, repairs them and fills missing ones, with a small pretrained model.
-Resolves the records of one table or two into entities.
+Resolves the records of one table or two into entities, and matches the columns of two.
 
 Every answer carries a calibrated confidence and the evidence for it; below the confidence that is asked for, the
 service abstains. Errors are problem documents (RFC 9457) with a stable `type`.
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         completion.router,
         matching.router,
         resolution.router,
+        schema_matching.router,
         annotation.router,
         extraction.router,
         transformation.router,

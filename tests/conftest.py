@@ -27,7 +27,18 @@ from model.inference import annotation, extraction, transformation
 from model.inference.batching import run_task
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES
 from model.inference.cleaning import detect
+from model.inference.column_names import NAME_FEATURES
+from model.inference.column_profiles import VALUE_FEATURES
 from model.inference.reading import Reader
+from model.inference.schema_matching import (
+    MANY,
+    NAMED_PAIR_FEATURES,
+    NAMED_PAIRS,
+    PAIR_FEATURES,
+    PAIRS,
+    VALUES,
+)
+from model.inference.schema_matching import NAMES as COLUMN_NAMES
 from model.inference.suspicion import LESSON_FEATURES
 from model.naming import BUCKETS, NameModel
 from model.serialization import TupleSerializer
@@ -180,6 +191,19 @@ def make_calibrator() -> MakeCalibrator:
     return linear_calibrator
 
 
+def linear_columns() -> dict[str, Calibrator]:
+    """Calibrators of columns: names by their letters and words, values by what they share."""
+    named = {"names": 0.6, "least_lead": 0.4}
+    return {
+        COLUMN_NAMES: linear_calibrator(NAME_FEATURES, {"name_grams": 5.0, "name_words": 5.0, "scheme": 4.0}, -4.0),
+        VALUES: linear_calibrator(VALUE_FEATURES, {"values_contained": 5.0, "value_grams": 4.0}, -3.0),
+        PAIRS: linear_calibrator(PAIR_FEATURES, {**named, "values": 0.6}, -0.5),
+        NAMED_PAIRS: linear_calibrator(NAMED_PAIR_FEATURES, named, -0.5),
+        PAIRS + MANY: linear_calibrator(PAIR_FEATURES, {**named, "values": 0.6}, -0.5),
+        NAMED_PAIRS + MANY: linear_calibrator(NAMED_PAIR_FEATURES, named, -0.5),
+    }
+
+
 def linear_calibration(
     detection: Mapping[str, float],
     detection_bias: float,
@@ -201,6 +225,7 @@ def linear_calibration(
             "fill_alone": alone,
             "typed": repairing,
             "typed_alone": alone,
+            **linear_columns(),
         },
         "made by hand",
     )

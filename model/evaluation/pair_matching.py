@@ -21,13 +21,11 @@ from model.evaluation.reliability import Reliability
 from model.finetuning.pairs import CORPUS_ROWS, LEARNED_PARTS, corpus_pairs, fit_pairs, labelled_pairs
 from model.inference.batching import Progress
 from model.inference.columns import Floats, Ints
-from model.inference.pairs import FEATURES, AlignedRelations, PairJudge, TaughtJudge, TaughtPair
+from model.inference.pairs import AlignedRelations, PairJudge, TaughtJudge, TaughtPair
 from model.packing import read_training_tables
 
 LABELS = 50
 """Labelled pairs of the few-shot row."""
-
-_BASELINE = FEATURES.index("cosine_of_characters")
 
 
 def evaluate_pairs(
@@ -49,26 +47,28 @@ def evaluate_pairs(
     tables = read_training_tables(corpus, CORPUS_ROWS)
     every = [*learned, corpus_pairs(tables, checkpoint.serializer, checkpoint.rarity, 0)]
     found = []
-    for number, (one, own) in enumerate(zip(sets, learned, strict=True)):
-        threshold = _best_threshold(own.features[:, _BASELINE], own.labels)
+    for number, one in enumerate(sets):
         judge = PairJudge(checkpoint.rarity, fit_pairs(every, one.name))
-        found.append(measure_pairs(one, judge, threshold, resampling or Resampling()))
+        found.append(measure_pairs(one, judge, resampling or Resampling()))
         if progress is not None:
             progress("pairs: judge", number + 1, len(sets))
     return found
 
 
-def measure_pairs(matching: MatchingSet, judge: PairJudge, threshold: float, resampling: Resampling) -> EvaluationTable:
-    """The table of one set; `threshold` is what its own labels say of the cosine of characters."""
+def measure_pairs(matching: MatchingSet, judge: PairJudge, resampling: Resampling) -> EvaluationTable:
+    """The table of one set."""
     aligned = AlignedRelations.of(*matching.relations)
     test = labelled_pairs(matching, (TEST,), judge.rarity)
     alone = judge.probabilities(test.features)
     taught = TaughtJudge(judge, aligned.names, chosen_examples(matching, aligned, judge))
     told = taught.probabilities(aligned.rows, [(left, right) for left, right, _ in matching.parts[TEST]])
+    characters = _cosines(matching, aligned)
+    own = np.array([label for part in LEARNED_PARTS for *_, label in matching.parts[part]], dtype=np.int64)
+    threshold = _best_threshold(np.concatenate([characters[part] for part in LEARNED_PARTS]), own)
     systems: dict[str, npt.NDArray[np.bool_]] = {
         "trees of the other sets": alone >= FLAG,
         f"the same with {LABELS} labelled pairs": told >= FLAG,
-        "characters alone, threshold by all own labels": test.features[:, _BASELINE] >= threshold,
+        "character TF-IDF, threshold by all own labels": characters[TEST] >= threshold,
     }
     rows = tuple(
         EvaluationRow(name, pair_figures(said.astype(np.int64), test.labels, resampling))
@@ -96,7 +96,22 @@ def chosen_examples(matching: MatchingSet, aligned: AlignedRelations, judge: Pai
     return tuple(known.values())
 
 
-def _best_threshold(scores: npt.NDArray[np.float32], labels: Ints) -> float:
+def _cosines(matching: MatchingSet, aligned: AlignedRelations) -> dict[str, Floats]:
+    """Cosine of character TF-IDF over both tables, of each part's pairs."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = [[" ".join(value for value in row if value).casefold() for row in side] for side in aligned.rows]
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True)
+    vectorizer.fit([*texts[0], *texts[1]])
+    left, right = (vectorizer.transform(side) for side in texts)
+    found = {}
+    for part, pairs in matching.parts.items():
+        ours, theirs = left[[one for one, _, _ in pairs]], right[[other for _, other, _ in pairs]]
+        found[part] = np.asarray(ours.multiply(theirs).sum(axis=1), dtype=np.float64).ravel()
+    return found
+
+
+def _best_threshold(scores: Floats, labels: Ints) -> float:
     """The score from which on a match is said, that has the greatest F1 on these labels."""
     order = np.argsort(-scores, kind="stable")
     right = np.cumsum(labels[order])

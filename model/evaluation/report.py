@@ -102,7 +102,7 @@ def evaluate(
         seed: of bootstrap samples, and of the tables and cells that are sampled.
 
     Raises:
-        OptionError: a task that does not exist, is not measured yet, or needs the corpus without it.
+        OptionError: a task that does not exist, or needs the corpus without it.
         InputError: a folder does not hold the data of a task, or holds data that the checkpoint was trained on.
     """
     chosen, skipped = choose(tasks, corpus)

@@ -1,8 +1,4 @@
-"""What can be measured, by name, and what cannot be measured yet.
-
-Every task has one signature and stands in one dict. A task of the service that nobody has measured is named here too,
-so that it is reported as missing and never as a number.
-"""
+"""What can be measured, by name: every task has one signature and stands in one dict."""
 
 from __future__ import annotations
 
@@ -25,6 +21,7 @@ from model.evaluation.pair_matching import evaluate_pairs
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
 from model.evaluation.rpt_table_1 import evaluate_rpt_table_1
+from model.evaluation.schema_matching import evaluate_schema
 from model.evaluation.transformation import evaluate_transform
 from model.evaluation.unseen_errors import evaluate_unseen_errors
 from model.inference.batching import Progress
@@ -126,6 +123,12 @@ def _cluster(
     return evaluate_cluster(source.bench, checkpoint, progress)
 
 
+def _schema(
+    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
+) -> list[EvaluationTable]:
+    return evaluate_schema(source.bench, checkpoint, source.corpus, resampling=resampling, progress=progress)
+
+
 def _annotate(
     source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
 ) -> list[EvaluationTable]:
@@ -163,6 +166,7 @@ TASKS: dict[str, Measure] = {
     "match": _match,
     "pairs": _pairs,
     "cluster": _cluster,
+    "schema": _schema,
     "annotate": _annotate,
     "extract": _extract,
     "transform": _transform,
@@ -173,24 +177,18 @@ TASKS: dict[str, Measure] = {
 NEED_CORPUS = frozenset({"unseen-errors", "completion", "reconstruction", "pairs", "leaks"})
 """Tasks that are measured on corpus tables, or for which something is learned from them."""
 
-NOT_MEASURED_YET = ("schema",)
-"""Tasks whose data are in the benchmark folder and whose inference does not exist yet."""
-
 
 def choose(tasks: Sequence[str], corpus: Path | None) -> tuple[list[str], tuple[str, ...]]:
     """The tasks to measure, each once, and what is skipped, each with its reason; no task named means all.
 
     Raises:
-        OptionError: a task that does not exist, or is not measured yet.
+        OptionError: a task that does not exist.
     """
     for task in tasks:
-        if task in NOT_MEASURED_YET:
-            raise OptionError(f"{task} is not measured yet: the model does not do it so far", field="tasks")
         if task not in TASKS:
             message = f"there is no task {task!r} to evaluate; choose from {', '.join(TASKS)}"
             raise OptionError(message, field="tasks")
     if tasks:
         return list(dict.fromkeys(tasks)), ()
     chosen = [task for task in TASKS if corpus is not None or task not in NEED_CORPUS]
-    skipped = [f"{task} (no corpus folder was given)" for task in TASKS if task not in chosen]
-    return chosen, (*skipped, *(f"{task} (not measured yet)" for task in NOT_MEASURED_YET))
+    return chosen, tuple(f"{task} (no corpus folder was given)" for task in TASKS if task not in chosen)

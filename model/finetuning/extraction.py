@@ -38,7 +38,7 @@ from model.inference.extraction import (
 
 logger = logging.getLogger(__name__)
 
-COLLECTIONS = 150
+COLLECTIONS = 100
 """Collections of texts that are fitted to."""
 
 _TEXTS = (12, 24, 48)

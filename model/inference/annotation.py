@@ -4,7 +4,7 @@ Every label is judged for every column by several witnesses: the decoder's likel
 column (RPT, PVLDB 14(8), section 2: attribute names are denoised as values are), the model of names over n-grams of the
 values, the kinds that the values are written as, the header, and words of the label that stand in the values. One
 calibrator, fitted on columns of held-out tables, weighs them. Columns that were labelled by hand teach a classifier
-over the same witnesses and the n-grams.
+over the n-grams, the kinds and the model of names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 from rapidfuzz import fuzz
 
-from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.batching import AnswerCall, ModelTask, Progress
@@ -107,7 +106,6 @@ class LabelledColumn:
 
     values: tuple[Value, ...]
     label: str
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ def annotate(
     judged, tokens = yield from witnesses(checkpoint, asked, labels, progress)
     confidences = [calibrator.predict(features) for features in judged]
     if options.examples:
-        taught = yield from _taught(checkpoint, calibrator, labels, options.examples)
+        taught = _Taught.of(checkpoint.names, labels, options.examples)
         columns = [canonical.relation.column(attribute) for attribute in range(len(canonical.attributes))]
         confidences = [taught.confidences(column, own) for column, own in zip(columns, confidences, strict=True)]
     annotations = [
@@ -213,12 +211,12 @@ def witnesses(
 
 
 def _likelihoods(calls: list[AnswerCall], plain: Sequence[str]) -> ModelTask[list[Floats]]:
-    """Log-probability of each label, (labels,), however it is spelled."""
+    """Length-normalized log-probability of each label, (labels,), however it is spelled."""
     answers = yield list(calls)
     found = []
     for answer in answers:
         assert isinstance(answer, list)
-        said = {one.value: one.log_probability for one in answer[0]}
+        said = {one.value: one.mean_log_probability for one in answer[0]}
         found.append(np.array([max(said[form] for form in _spellings(label)) for label in plain]))
     return found
 
@@ -400,33 +398,53 @@ def _share_with(values: Sequence[str], words: Sequence[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Taught:
-    """A classifier over labelled columns: n-grams, kinds, and what is known without examples."""
+    """A classifier over labelled columns: n-grams of the values, their kinds, and what the model of names says.
 
-    labels: tuple[str, ...]
+    Attributes:
+        known: places of the labels that have examples.
+        coefficients, intercepts: a row for each of them.
+    """
+
+    names: NameModel
     known: tuple[int, ...]
     coefficients: Floats
     intercepts: Floats
 
+    @classmethod
+    def of(cls, names: NameModel, labels: Sequence[str], examples: Sequence[LabelledColumn]) -> _Taught:
+        """Fit the classifier to columns whose label is known."""
+        from sklearn.linear_model import LogisticRegression
+
+        ordered = sorted(examples, key=lambda one: (one.label, [value or "" for value in one.values]))
+        wanted = [labels.index(example.label) for example in ordered]
+        vectors = np.stack([_vector(names, one.values) for one in ordered])
+        known = tuple(sorted(set(wanted)))
+        if len(known) == 1:
+            return cls(names, known, np.zeros((1, vectors.shape[1])), np.zeros(1))
+        fitted = LogisticRegression(C=_STRENGTH, max_iter=1000).fit(vectors, wanted)
+        coefficients, intercepts = np.asarray(fitted.coef_), np.asarray(fitted.intercept_)
+        if len(known) == 2:  # scikit-learn keeps one row then
+            coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
+        return cls(names, known, coefficients, intercepts)
+
     def confidences(self, column: Sequence[Value], own: Floats) -> Floats:
         """Probabilities of all labels: by the classifier for those that have examples, else as without examples."""
-        vector = _vector(column, own)
-        scores = self.coefficients @ vector + self.intercepts
+        scores = self.coefficients @ _vector(self.names, column) + self.intercepts
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
-        rest = np.delete(own, self.known)
-        left = float(rest.max(initial=0.0))
+        left = float(np.delete(own, self.known).max(initial=0.0))
         mixed = own.copy()
         mixed[list(self.known)] = chances * (1.0 - left * (left > float(own[list(self.known)].max())))
         return np.asarray(np.round(mixed, 6))
 
 
 _STRENGTH = 30.0
-_WITNESS_SCALE = 0.25
+_KIND_SCALE, _NAME_SCALE = 1.4, 0.026
 _HASHED = 1 << 12
 
 
-def _vector(column: Sequence[Value], own: Floats) -> Floats:
-    """A column as the classifier sees it: n-grams of its values, their kinds, and the log-odds of all labels."""
+def _vector(names: NameModel, column: Sequence[Value]) -> Floats:
+    """A column as the classifier sees it."""
     values = chosen_values(column)
     counts = np.zeros(_HASHED)
     for value in values:
@@ -435,30 +453,8 @@ def _vector(column: Sequence[Value], own: Floats) -> Floats:
     counts = np.log1p(counts)
     counts /= max(1e-9, float(np.linalg.norm(counts)))
     shares = kind_shares(values) if values else {}
-    bounded = np.clip(own, 1e-4, 1 - 1e-4)
-    odds = np.log(bounded / (1 - bounded)) * _WITNESS_SCALE
-    return np.concatenate([counts, [shares.get(kind, 0.0) for kind in KINDS], odds])
-
-
-def _taught(
-    checkpoint: Checkpoint, calibrator: Calibrator, labels: Sequence[str], examples: Sequence[LabelledColumn]
-) -> ModelTask[_Taught]:
-    """Fit the classifier; each labelled column is judged as a table of its own."""
-    from sklearn.linear_model import LogisticRegression
-
-    ordered = sorted(examples, key=lambda one: (one.label, one.name, [value or "" for value in one.values]))
-    alone = [Relation.of((one.name or "1",), [(value,) for value in one.values]) for one in ordered]
-    judged, _ = yield from witnesses(checkpoint, [(Canonical.of(one).relation, 0) for one in alone], labels)
-    vectors = [_vector(one.values, calibrator.predict(features)) for one, features in zip(ordered, judged, strict=True)]
-    known = sorted({labels.index(example.label) for example in ordered})
-    if len(known) == 1:
-        return _Taught(tuple(labels), tuple(known), np.zeros((1, len(vectors[0]))), np.zeros(1))
-    wanted = [labels.index(example.label) for example in ordered]
-    fitted = LogisticRegression(C=_STRENGTH, max_iter=500).fit(np.stack(vectors), wanted)
-    coefficients, intercepts = fitted.coef_, fitted.intercept_
-    if len(known) == 2:  # scikit-learn keeps one row then
-        coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
-    return _Taught(tuple(labels), tuple(known), np.asarray(coefficients), np.asarray(intercepts))
+    kinds = np.array([shares.get(kind, 0.0) for kind in KINDS])
+    return np.concatenate([counts, _KIND_SCALE * kinds, _NAME_SCALE * names.log_odds(values)])
 
 
 def _decide(

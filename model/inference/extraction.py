@@ -51,6 +51,7 @@ _PHRASE_WORDS = 6
 _NAMED = 4
 _NAMED_WORDS = 3
 _SURE = 0.5
+_UNTOLD = 0.5
 _LEAST = -12.0
 _UNSEEN = -8.0
 _WORD = re.compile(r"[^\W_]+")
@@ -536,13 +537,13 @@ class Observations:
         return Judged(spans, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
 
     def _speaks(self, value: str, attribute: int) -> float:
-        """How much a value speaks for the name of an attribute, as log-odds; 0 where no word of it is known."""
+        """How much a value speaks for the words of an attribute's name, as mean log-odds; 0 where none is known."""
         words = self._asked_words[attribute]
         if not words or self._names is None:
             return 0.0
         if value not in self._odds:
             self._odds[value] = self._names.log_odds([value]).astype(np.float64)
-        return float(self._odds[value][words].max())
+        return float(self._odds[value][words].mean())
 
     def _named(self, text: str, attribute: int) -> dict[str, float]:
         """How much each short phrase of a text speaks for the name of an attribute."""
@@ -651,7 +652,7 @@ def _logit(probability: float) -> float:
 def _decide(
     observed: Observations, text: str, attribute: int, judged: Judged, confidences: Floats, none: float
 ) -> Extraction:
-    """The likeliest candidate, or none where that is likelier."""
+    """The likeliest candidate, or none where the text is likelier to tell nothing than to tell something."""
     given = observed.given(text, attribute)
     if given is not None:
         return _given(given, text)
@@ -659,7 +660,7 @@ def _decide(
         evidence = Evidence("model", (), "the network gave no number")
         return Extraction(0, 0, ExtractionOutcome.ERROR, evidence)
     best = int(np.argmax(confidences)) if len(confidences) else -1
-    if best < 0 or confidences[best] < none:
+    if best < 0 or none >= _UNTOLD:
         return Extraction(0, 0, ExtractionOutcome.NONE, Evidence("model", (), "no answer is likely"), confidence=none)
     start, end = judged.candidates[best].start, judged.candidates[best].end
     evidence = observed.reason(text, attribute, judged, best)

@@ -84,8 +84,8 @@ _LEAST_CODE_WITHIN = 4
 _UNKNOWN = 0.5
 _EQUAL, _APART = 0.999, 0.5
 _PAIRS_PER_STEP = 500
-_SPREAD = 0.3
-_SPREAD_OF_LEVEL = 1.5
+_SPREAD, _SPREAD_OF_LEVEL = 0.2, 0.4
+_FEWEST_DIFFERING = 2
 _SUREST = 12.0
 
 
@@ -336,12 +336,13 @@ def _apart(similarities: Sequence[float]) -> Floats:
 
 
 def _words_that_do_not_matter(examples: Sequence[TaughtPair]) -> frozenset[str]:
-    """Words in which matching examples differ, and pairs that do not match never."""
+    """Words in which two matching examples or more differ, and pairs that do not match never."""
     differing: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     for one in examples:
         sides = [_words_of(row) for row in (one.left, one.right)]
         differing[one.is_match].update(sides[0] ^ sides[1])
-    return frozenset(word for word in differing[True] if word not in differing[False] and not word.isdigit())
+    often = (word for word, count in differing[True].items() if count >= _FEWEST_DIFFERING)
+    return frozenset(word for word in often if word not in differing[False] and not word.isdigit())
 
 
 def _words_of(row: Sequence[Value]) -> set[str]:

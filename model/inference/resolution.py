@@ -42,6 +42,7 @@ CALIBRATOR = "match_link"
 """The calibrator of pairs of two tables."""
 
 MAX_EXAMPLES = 1000
+BINS = 20
 
 Step = Callable[[], None]
 """A piece of a stage, after which other tasks get their turns."""
@@ -163,6 +164,7 @@ class ResolutionResult:
         conflicts: pairs that disagree with the entities, strongest first.
         questions: pairs that a person should label next.
         method: what decided.
+        histogram: candidate pairs by probability, in `BINS` equal bins from 0 to 1.
     """
 
     entities: tuple[Entity, ...]
@@ -172,6 +174,7 @@ class ResolutionResult:
     plan: BlockingPlan
     method: Method
     usage: Usage = field(default_factory=Usage)
+    histogram: tuple[int, ...] = ()
 
 
 def plan_resolution(relations: Sequence[Relation], options: ResolutionOptions | None = None) -> BlockingPlan:
@@ -361,6 +364,7 @@ class _Resolution:
             self.blocking.plan(len(self.left)),
             self._method,
             Usage(tuples=len(self.records), seconds=seconds),
+            tuple(np.histogram(self.probabilities, bins=BINS, range=(0.0, 1.0))[0].tolist()),
         )
 
     def judged(self, pair: int) -> JudgedPair:

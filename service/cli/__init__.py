@@ -15,6 +15,7 @@ import typer
 
 from service.cli.annotating import annotate
 from service.cli.cleaning import clean, complete
+from service.cli.columns import match_schema
 from service.cli.diagnosis import doctor
 from service.cli.evaluation import evaluate, pretrain
 from service.cli.extracting import extract
@@ -25,7 +26,7 @@ from service.cli.transforming import transform
 
 app = typer.Typer(
     name="rpt",
-    help="Repair wrong cells, fill missing ones, resolve duplicates, extract and transform values; serve it over REST.",
+    help="Repair, fill, resolve, match, extract and transform the values of tables; serve all of it over REST.",
     epilog="Exit codes: 0 done, 1 a problem, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
@@ -35,6 +36,7 @@ app.command()(serve)
 app.command()(clean)
 app.command()(complete)
 app.command()(resolve)
+app.command("match-schema")(match_schema)
 app.command()(annotate)
 app.command()(extract)
 app.command()(transform)

@@ -100,7 +100,7 @@ class ResolvedPair:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a resolution found."""
+    """What a resolution found; `histogram` counts candidate pairs by probability, in equal bins from 0 to 1."""
 
     entities: tuple[ResolvedEntity, ...]
     pairs: tuple[ResolvedPair, ...]
@@ -108,6 +108,8 @@ class Resolved:
     candidate_pairs: int
     method: str
     seconds: float
+    histogram: tuple[int, ...] = ()
+    review_band: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,64 @@ class Planned:
     candidate_pairs: int
     reduction_ratio: float
     dropped_blocks: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnExample:
+    """The places of a source and a target column, and whether they are one."""
+
+    source: int
+    target: int
+    is_match: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingColumnsOptions:
+    """What the caller who matches columns asks for."""
+
+    min_confidence: float = 0.5
+    one_to_one: bool = True
+    examples: tuple[ColumnExample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnEvidence:
+    """What one source of evidence says of a match."""
+
+    source: str
+    weight: float
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.weight:+.1f}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedColumn:
+    """Two columns that are one."""
+
+    source: str
+    target: str
+    confidence: float
+    evidence: tuple[ColumnEvidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedColumn:
+    """A target that a source column may be."""
+
+    target: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedColumns:
+    """What was matched; `ranked` has the targets of each source column, `abstained` those without a match."""
+
+    matches: tuple[MatchedColumn, ...]
+    ranked: Mapping[str, tuple[RankedColumn, ...]]
+    abstained: tuple[str, ...]
     seconds: float
 
 
@@ -216,6 +276,11 @@ class Judges(Protocol):
 
     def plan(self, tables: Sequence[NamedRows], options: ResolvingOptions) -> Planned:
         """Says what finding them would compare."""
+
+    def columns(
+        self, source: NamedRows, target: NamedRows, options: MatchingColumnsOptions, progress: Progress
+    ) -> MatchedColumns:
+        """Finds which columns of two tables are one."""
 
 
 class Measured(Protocol):
@@ -420,13 +485,40 @@ class _EngineJudges:
             for one in result.pairs
         )
         compared, seconds = result.plan.candidate_pairs, result.usage.seconds
-        return Resolved(entities, pairs, len(result.conflicts), compared, result.method.value, seconds)
+        counts = len(result.conflicts), compared
+        return Resolved(entities, pairs, *counts, result.method.value, seconds, result.histogram, asked.review_band)
 
     def plan(self, tables: Sequence[NamedRows], options: ResolvingOptions) -> Planned:
         relations, asked = _resolution(tables, options)
         plan = _result(self._engine.plan_resolution(relations, asked))
         counts = plan.records, plan.possible_pairs, plan.candidate_pairs
         return Planned(*counts, plan.reduction_ratio, plan.dropped_blocks, plan.seconds)
+
+    def columns(
+        self, source: NamedRows, target: NamedRows, options: MatchingColumnsOptions, progress: Progress
+    ) -> MatchedColumns:
+        from service.engine import Relation, Schema, SchemaExample, SchemaMatchingOptions
+
+        schemas = [Schema(Relation.of(*table)) for table in (source, target)]
+        examples = tuple(SchemaExample(one.source, one.target, one.is_match) for one in options.examples)
+        asked = SchemaMatchingOptions(options.one_to_one, options.min_confidence, examples)
+        result = _result(self._engine.match_schema(schemas[0], schemas[1], asked, progress))
+        matches = tuple(
+            MatchedColumn(
+                source[0][one.source],
+                target[0][one.target],
+                one.confidence,
+                tuple(ColumnEvidence(said.source.value, said.weight, said.detail) for said in one.evidence),
+            )
+            for one in result.matches
+        )
+        ranked = {
+            name: tuple(RankedColumn(target[0][one.target], one.confidence) for one in found)
+            for name, found in zip(source[0], result.ranked, strict=True)
+        }
+        matched = {one.source for one in matches}
+        abstained = tuple(name for name in source[0] if name not in matched)
+        return MatchedColumns(matches, ranked, abstained, result.usage.seconds)
 
     def _count(self, usage: Usage) -> None:
         if usage.adaptation is not None:

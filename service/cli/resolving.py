@@ -12,9 +12,10 @@ import typer
 
 from service.cli.cleaning import Delimiter, EncodingName, ModelFolder, Quiet, loaded
 from service.cli.judging import JudgingError, Planned, Resolved, ResolvedEntity, ResolvingOptions
+from service.cli.picture import resolution_picture
 from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
 from service.cli.whole_tables import WholeTable, read_whole, written_csv
-from service.storage.files import same_file
+from service.storage.files import same_file, written_whole
 from service.storage.table_file import TableFileError
 
 PROBLEMS = (TableFileError, JudgingError, OSError)
@@ -45,6 +46,10 @@ Plan = Annotated[bool, typer.Option("--plan", help="Say what would be compared, 
 PairsPath = Annotated[
     Path | None, typer.Option("--pairs", metavar="PAIRS", help="Also write the judged pairs: what each column says.")
 ]
+PicturePath = Annotated[
+    Path | None,
+    typer.Option("--picture", metavar="SVG", help="Also draw how sure it is, and the most doubtful pair."),
+]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary, or the plan, as JSON to stdout.")]
 
@@ -60,6 +65,7 @@ def resolve(
     no_consolidate: NoConsolidate = False,
     plan: Plan = False,
     pairs: PairsPath = None,
+    picture: PicturePath = None,
     as_json: AsJson = False,
     encoding: EncodingName = None,
     delimiter: Delimiter = None,
@@ -79,7 +85,7 @@ def resolve(
             not no_consolidate,
             _rules(prefer),
         )
-        places = _places(files, output, pairs, writes=not plan)
+        places = _places(files, output, (pairs, picture), writes=not plan)
         tables = [read_whole(file, encoding, delimiter) for file in files]
         named = [(table.names, table.rows) for table in tables]
         with loaded(model, quiet) as judges, ProgressBars(enabled=not quiet) as bars:
@@ -93,6 +99,8 @@ def resolve(
             resolved = judges.resolution(named, options, bars)
         assert places is not None
         _write(resolved, tables, places, pairs)
+        if picture is not None:
+            _draw(resolved, tables, options, picture)
         if as_json:
             _print(_summary(resolved, tables, places, pairs))
         elif not quiet:
@@ -119,14 +127,16 @@ def _rules(prefer: Sequence[str] | None) -> dict[str, str]:
     return rules
 
 
-def _places(files: Sequence[str], output: Path | None, pairs: Path | None, *, writes: bool) -> tuple[Path, Path] | None:
-    """The two output files; neither may be an input."""
+def _places(
+    files: Sequence[str], output: Path | None, others: Sequence[Path | None], *, writes: bool
+) -> tuple[Path, Path] | None:
+    """The two output files; neither these nor the others may be an input."""
     if not writes:
         return None
     if output is None:
         raise CommandError("say where the golden records go: -o OUT")
     members = output.with_name(f"{output.stem}.members.csv")
-    written = [path for path in (output, members, pairs) if path is not None]
+    written = [path for path in (output, members, *others) if path is not None]
     for path in written:
         if any(same_file(path, Path(file)) for file in files):
             raise CommandError(f"{path} is an input, and inputs are never written")
@@ -158,6 +168,18 @@ def _write(resolved: Resolved, tables: Sequence[WholeTable], places: tuple[Path,
                 ]
                 weights = [f"{one.weights[name]:.3f}" if name in one.weights else "" for name in columns]
                 written.writerow([*ends, f"{one.probability:.4f}", one.decision, *weights])
+
+
+def _draw(resolved: Resolved, tables: Sequence[WholeTable], options: ResolvingOptions, path: Path) -> None:
+    doubtful = min(resolved.pairs, key=lambda one: abs(one.probability - options.threshold), default=None)
+    pair = None
+    if doubtful is not None:
+        ends = [f"{table}:{tables[table].numbers[row]}" for table, row in (doubtful.left, doubtful.right)]
+        title = f"most doubtful: rows {ends[0]} and {ends[1]} (table:row), probability {doubtful.probability:.2f}"
+        pair = title, doubtful.weights
+    drawn = resolution_picture(resolved.histogram, options.threshold, resolved.review_band, pair)
+    with written_whole(path) as file:
+        file.write(drawn.encode("utf-8"))
 
 
 def _columns(resolved: Resolved, tables: Sequence[WholeTable]) -> list[str]:

@@ -28,6 +28,7 @@ _STAGES = {
     "block": "Finding candidate pairs",
     "compare": "Comparing them",
     "judge": "Judging them",
+    "columns": "Comparing columns",
     "cluster": "Putting records together",
     "annotate": "Judging columns",
     "extract": "Reading texts",

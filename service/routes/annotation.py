@@ -67,7 +67,7 @@ def _options(body: AnnotationRequest, settings: Settings) -> AnnotationOptions:
         values = tuple(cell_text(value) for value in example.values)
         for place, value in enumerate(values):
             check_length(value, settings, f"/examples/{number}/values/{place}", example.label)
-        examples.append(LabelledColumn(values, example.label, example.name or ""))
+        examples.append(LabelledColumn(values, example.label))
     return AnnotationOptions(tuple(labels), body.min_confidence, body.max_candidates, tuple(examples))
 
 

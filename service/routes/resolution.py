@@ -40,6 +40,7 @@ async def resolve_tables(
         conflicts=[_doubt(one) for one in result.conflicts],
         questions=[_doubt(one) for one in result.questions],
         plan=_plan(result.plan),
+        histogram=list(result.histogram),
         method=result.method.value,
         model=model_info(engine),
         usage=usage_of(result.usage),

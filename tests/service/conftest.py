@@ -33,6 +33,9 @@ from service.engine import (
     Relation,
     ResolutionOptions,
     ResolutionResult,
+    Schema,
+    SchemaMatchingOptions,
+    SchemaMatchingResult,
     TransformationOptions,
     TransformationResult,
     TransformExample,
@@ -106,6 +109,12 @@ class FakeEngine:
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """Keep what is asked."""
         return self._answer("plan", relations, options)
+
+    def match_schema(
+        self, source: Schema, target: Schema, options: SchemaMatchingOptions
+    ) -> Future[SchemaMatchingResult]:
+        """Keep what is asked."""
+        return self._answer("match-schema", (source, target), options)
 
     def annotate(self, relation: Relation, options: AnnotationOptions) -> Future[AnnotationResult]:
         """Keep what is asked."""

@@ -18,6 +18,7 @@ from api_schemas.extraction import AskedAttribute, ExtractionRequest
 from api_schemas.matching import MatchRequest, Records
 from api_schemas.models import ModelInfo
 from api_schemas.resolution import ResolutionRequest
+from api_schemas.schema_matching import SchemaMatchingRequest
 from api_schemas.tables import Column, Table
 from api_schemas.transformation import TransformExample, TransformRequest
 from service.client import (
@@ -65,7 +66,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete", "match", "resolve", "transform", "annotate", "extract"],
+    "tasks": ["clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }
@@ -175,11 +176,26 @@ RESOLVED = {
     "conflicts": [],
     "questions": [{"left": LEFT_ROW, "right": RIGHT_ROW, "probability": 0.6, "kind": "uncertain"}],
     "plan": PLAN,
+    "histogram": [0, 1],
     "method": "agreement",
     "model": MODEL,
     "usage": USAGE,
 }
 MODELS = {"models": [MODEL]}
+COLUMNS = {
+    "matches": [
+        {
+            "source": "city",
+            "target": "town",
+            "confidence": 0.9,
+            "evidence": [{"source": "names", "weight": 1.5, "detail": "alike"}],
+        }
+    ],
+    "ranked": {"city": [{"target": "town", "confidence": 0.9}], "zip": []},
+    "abstained": ["zip"],
+    "model": MODEL,
+    "usage": USAGE,
+}
 BUSY = {"type": "urn:rpt:problem:queue-full", "title": "Too many requests are at work", "status": 429}
 
 
@@ -299,6 +315,7 @@ QUESTIONS = [
     ("match", (MatchRequest(left=SIDE, right=SIDE),), "POST", "/v1/match", MATCHED),
     ("resolve", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve", RESOLVED),
     ("plan_resolution", (ResolutionRequest(tables=[TABLE]),), "POST", "/v1/resolve/plan", PLANNED),
+    ("match_schema", (SchemaMatchingRequest(source=TABLE, target=TABLE),), "POST", "/v1/match-schema", COLUMNS),
     ("annotate", (AnnotationRequest(table=TABLE),), "POST", "/v1/annotate", ANNOTATED),
     ("extract", (ASKED,), "POST", "/v1/extract", EXTRACTED),
     ("transform", (SHOWN,), "POST", "/v1/transform", TRANSFORMED),

@@ -26,6 +26,7 @@ OPERATIONS = (
     "POST /v1/match",
     "POST /v1/resolve",
     "POST /v1/resolve/plan",
+    "POST /v1/match-schema",
     "POST /v1/annotate",
     "POST /v1/extract",
     "POST /v1/transform",

@@ -25,12 +25,12 @@ def judge(linked_bench: Path, tables: list[CorpusTable]) -> PairJudge:
 
 
 def test_a_table_has_the_judge_its_examples_and_the_baseline(linked_bench: Path, judge: PairJudge) -> None:
-    table = measure_pairs(read_matching_set(linked_bench, "one"), judge, 0.5, Resampling(50))
+    table = measure_pairs(read_matching_set(linked_bench, "one"), judge, Resampling(50))
     figures = {row.system: row.figures for row in table.rows}
     assert list(figures) == [
         "trees of the other sets",
         "the same with 50 labelled pairs",
-        "characters alone, threshold by all own labels",
+        "character TF-IDF, threshold by all own labels",
     ]
     assert figures["trees of the other sets"]["F1"].value > 0.9
     assert figures["the same with 50 labelled pairs"]["F1"].value > 0.9

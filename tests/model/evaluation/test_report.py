@@ -45,11 +45,10 @@ def test_no_task_means_all_that_the_folders_allow(
     without = evaluate([], small_bench, None, checkpoint)
     assert measured == [task for task in TASKS if task not in NEED_CORPUS] != []
     assert "\nnot measured: reconstruction (no corpus folder was given)\n" in without.to_markdown()
-    assert "\nnot measured: schema (not measured yet)\n" in without.to_markdown()
     measured.clear()
     everything = evaluate([], small_bench, small_corpus, checkpoint)
     assert measured == list(TASKS)
-    assert everything.skipped == ("schema (not measured yet)",)
+    assert everything.skipped == ()
 
 
 def test_unknown_tasks_and_a_missing_corpus_are_refused(small_bench: Path, checkpoint: Checkpoint) -> None:
@@ -58,10 +57,3 @@ def test_unknown_tasks_and_a_missing_corpus_are_refused(small_bench: Path, check
     for task in NEED_CORPUS:
         with pytest.raises(OptionError, match=f"{task} needs the corpus folder"):
             evaluate([task], small_bench, None, checkpoint)
-
-
-def test_a_task_that_is_not_measured_yet_is_an_error_and_never_a_number(
-    small_bench: Path, checkpoint: Checkpoint
-) -> None:
-    with pytest.raises(OptionError, match="schema is not measured yet"):
-        evaluate(["imputation", "schema"], small_bench, None, checkpoint)

@@ -96,6 +96,8 @@ def test_records_of_one_table_become_their_entities(found: ResolutionResult, dup
 def test_pairs_say_what_each_attribute_says_the_weightiest_first(found: ResolutionResult) -> None:
     assert [pair.probability for pair in found.pairs] == sorted((p.probability for p in found.pairs), reverse=True)
     assert found.pairs[-1].probability >= 0.3
+    assert len(found.histogram) == 20 and sum(found.histogram) == found.plan.candidate_pairs
+    assert sum(found.histogram[6:]) == len(found.pairs)  # those from .3 on are told
     first = found.pairs[0]
     assert first.decision is Decision.MATCH
     assert first.left < first.right

@@ -435,9 +435,9 @@ def test_evaluate_says_which_extra_is_missing_before_it_measures(
     assert not (tmp_path / "out.html").exists()
 
 
-def test_evaluate_refuses_a_task_that_is_not_measured_yet(tmp_path: Path, run: Run, checkpoint: Checkpoint) -> None:
-    code, out, words = run("evaluate", "schema", "--bench", str(tmp_path), "--model", str(checkpoint.path))
-    assert (code, out) == (1, b"") and "schema is not measured yet" in str(words)
+def test_evaluate_refuses_a_task_that_does_not_exist(tmp_path: Path, run: Run, checkpoint: Checkpoint) -> None:
+    code, out, words = run("evaluate", "transforming", "--bench", str(tmp_path), "--model", str(checkpoint.path))
+    assert (code, out) == (1, b"") and "no task 'transforming'" in str(words)
 
 
 def _described(sha256: str, expected: str | None) -> Callable[[Path | None], WeightsDescription]:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -29,6 +30,8 @@ ANSWER = Resolved(
     2,
     "agreement",
     0.1,
+    (1, 0, 1, 0),
+    (0.25, 0.75),
 )
 
 
@@ -270,3 +273,20 @@ def test_a_preference_for_a_column_that_is_not_there_is_an_error(
         assert run(*arguments, "--prefer", rule) == 1
         assert said in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_picture_shows_all_candidates_and_the_most_doubtful_pair(
+    judges: FakeJudges, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sure = replace(PAIR, probability=0.99, weights={"id": 9.0})
+    judges.answer = replace(ANSWER, pairs=(sure, PAIR))
+    assert run(*files, "-o", tmp_path / "out.csv", "--picture", tmp_path / "out.svg") == 0
+    drawn = (tmp_path / "out.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(drawn)
+    titles = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == [
+        "for review", "0.00 to 0.25: 1", "0.25 to 0.50: 0", "0.50 to 0.75: 1", "0.75 to 1.00: 0",
+        "id: +1.25", "name: -0.50",
+    ]  # fmt: skip
+    assert "rows 0:0 and 1:2" in drawn and "together +0.75" in drawn
+    assert run(*files, "-o", tmp_path / "out.csv", "--picture", files[0]) != 0

@@ -53,11 +53,11 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
 
 async def test_table_and_options_reach_the_engine(client: Client, engine: FakeEngine) -> None:
     engine.answer = AnnotationResult((), Usage(2))
-    example = {"values": [1, "x", None], "label": "city", "name": "h"}
+    example = {"values": [1, "x", None], "label": "city"}
     await post(client, labels=["city", "id"], min_confidence=0.25, max_candidates=5, examples=[example])
     await post(client)
     relation = Relation.of(("a", "b"), [("Boston", "1"), (None, "2")])
-    learned = (LabelledColumn(("1", "x", None), "city", "h"),)
+    learned = (LabelledColumn(("1", "x", None), "city"),)
     assert engine.asked == [
         ("annotate", relation, AnnotationOptions(("city", "id"), 0.25, 5, learned)),
         ("annotate", relation, AnnotationOptions(BUILT_IN_LABELS)),

@@ -72,7 +72,14 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
     )
     pair = JudgedPair(one, other, 0.9, Decision.MATCH, (AttributeAgreement("name", 0.7, 2.5),))
     engine.answer = ResolutionResult(
-        entities, (pair,), (), (PairDoubt(one, other, 0.6, "uncertain"),), PLAN, Method.AGREEMENT, Usage(3, seconds=0.2)
+        entities,
+        (pair,),
+        (),
+        (PairDoubt(one, other, 0.6, "uncertain"),),
+        PLAN,
+        Method.AGREEMENT,
+        Usage(3, seconds=0.2),
+        (1, 0, 1),
     )
     answer = (await post(client)).json()
     assert answer["clusters"][0] == {
@@ -104,7 +111,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
     ]
     assert answer["questions"][0]["kind"] == "uncertain" and answer["conflicts"] == []
     assert answer["plan"]["candidate_pairs"] == 2 and answer["plan"]["reduction_ratio"] == 0.0
-    assert answer["method"] == "agreement"
+    assert answer["method"] == "agreement" and answer["histogram"] == [1, 0, 1]
     assert answer["usage"]["rows"] == 3
 
 
