@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.adapters import AdapterShape, adapter_path, attach, load_adapter, read_adapter, save_adapter
+from model.adapters import AdapterShape, adapter_path, attach, load_adapter, read_adapter, save_adapter, with_adapter
 from model.architecture import TupleDenoiser
 from model.checkpoint import Checkpoint
 from model.dataset import collate_inputs
-from model.errors import CheckpointError
+from model.errors import CheckpointError, InputError
 
 SHAPE = AdapterShape(4, ("encoder",), ("match",))
 
@@ -86,3 +86,11 @@ def test_an_adapter_of_other_weights_is_refused(bare_checkpoint: Checkpoint, tmp
 def test_a_part_that_is_not_there_is_an_error(bare_checkpoint: Checkpoint) -> None:
     with pytest.raises(ValueError, match="no nothing"):
         attach(copy.deepcopy(bare_checkpoint.denoiser), AdapterShape(4, heads=("nothing",)))
+
+
+def test_an_adapter_is_loaded_once_and_makes_other_weights(checkpoint: Checkpoint) -> None:
+    adapted = with_adapter(checkpoint, "transform")
+    assert adapted is with_adapter(checkpoint, "transform")
+    assert adapted.sha256 not in (checkpoint.sha256, with_adapter(checkpoint, "extract").sha256)
+    with pytest.raises(InputError, match="cannot juggle: it has no adapter 'juggle'"):
+        with_adapter(checkpoint, "juggle")
