@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,7 +102,7 @@ def test_no_text_makes_the_search_fail_and_programs_explain_their_examples(
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_TEXTS, min_size=1, max_size=4), st.sampled_from(["upper", "last word", "prefix", "date"]))
 def test_a_simple_program_is_always_found(texts: list[str], kind: str) -> None:
-    programs = {
+    programs: dict[str, Callable[[str], str]] = {
         "upper": str.upper,
         "last word": lambda text: text.split()[-1],
         "prefix": lambda text: text[:2],

@@ -38,7 +38,7 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
         Usage(3, 40, 0, 0.5),
     )
     answer = (await post(client)).json()
-    nothing = {"source": "model", "rows": [], "detail": None}
+    nothing: dict[str, Any] = {"source": "model", "rows": [], "detail": None}
     assert answer["outputs"] == [
         {"outcome": "value", "output": "A. Turing", "confidence": 0.9,
          "candidates": [{"value": "A. Turing", "confidence": 0.9}, {"value": "Turing", "confidence": 0.05}],
