@@ -22,8 +22,8 @@ from model.inference.transformation import TransformExample
 LINES = [
     {"name": "a", "description": "", "examples": [{"input": "Ada Lovelace", "output": "Lovelace"},
      {"input": "Alan Turing", "output": "Turing"}], "tests": [{"input": "Grace Hopper", "output": "Hopper"}]},
-    {"name": "b", "description": "", "examples": [{"input": ["1", "x"], "output": "1x"}, {"input": ["2", "y"],
-     "output": "2y"}, {"input": ["2", "y"], "output": "other"}], "tests": [{"input": ["3", "z"], "output": "3z"}, {"input": ["\u2028", "z"], "output": "\u2028z"}]},
+    {"name": "b", "description": "a \u2028 b", "examples": [{"input": ["1", "x"], "output": "1x"}, {"input": ["2", "y"],
+     "output": "2y"}, {"input": ["2", "y"], "output": "other"}], "tests": [{"input": ["3", "z"], "output": "3z"}]},
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_cases_are_read_with_columns_joined_and_contradictions_left_out(bench: P
     first, second = read_cases(bench, "tde")
     assert first.examples[1] == TransformExample("Alan Turing", "Turing")
     assert second.examples == (TransformExample("1 | x", "1x"), TransformExample("2 | y", "2y"))
-    assert second.tests == (TransformExample("3 | z", "3z"), TransformExample("\u2028 | z", "\u2028z"))
+    assert second.tests == (TransformExample("3 | z", "3z"),)
     with pytest.raises(InputError, match="no transform/none.jsonl"):
         read_cases(bench, "none")
 
@@ -56,9 +56,9 @@ def test_a_case_counts_where_all_is_right_and_sure_answers_are_counted_apart() -
 
 def test_the_table_has_the_service_and_its_parts(bench: Path, checkpoint: Checkpoint) -> None:
     tables = evaluate_transform(bench, checkpoint, Resampling(resamples=10))
-    assert [one.title for one in tables] == ["TDE (2 cases, 3 outputs)", "PROSE (2 cases, 3 outputs)"]
+    assert [one.title for one in tables] == ["TDE (2 cases, 2 outputs)", "PROSE (2 cases, 2 outputs)"]
     rows = {row.system: row.figures["cases"].value for row in tables[0].rows}
     assert rows["programs alone, the cheapest"] == rows["the same, never abstaining"] == 1.0
     assert rows["a copy of the input"] == 0.0
     assert set(rows) >= {"programs and network", "the network alone"}
-    assert len(tables[0].reliabilities[0]) == 3
+    assert len(tables[0].reliabilities[0]) == 2
