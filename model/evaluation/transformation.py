@@ -63,12 +63,12 @@ def read_cases(bench: Path, name: str) -> list[TransformCase]:
     """
     path = bench / FOLDER / f"{name}.jsonl"
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would cut inside strings
     except OSError as error:
         raise InputError(f"the benchmark folder has no {FOLDER}/{path.name}", field="bench") from error
     return [
         TransformCase(one["name"], _distinct(map(_pair, one["examples"])), tuple(map(_pair, one["tests"])))
-        for one in records
+        for one in map(json.loads, filter(None, lines))
     ]
 
 

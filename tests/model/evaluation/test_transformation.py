@@ -22,7 +22,7 @@ from model.inference.transformation import TransformExample
 LINES = [
     {"name": "a", "description": "", "examples": [{"input": "Ada Lovelace", "output": "Lovelace"},
      {"input": "Alan Turing", "output": "Turing"}], "tests": [{"input": "Grace Hopper", "output": "Hopper"}]},
-    {"name": "b", "description": "", "examples": [{"input": ["1", "x"], "output": "1x"}, {"input": ["2", "y"],
+    {"name": "b", "description": "a \u2028 b", "examples": [{"input": ["1", "x"], "output": "1x"}, {"input": ["2", "y"],
      "output": "2y"}, {"input": ["2", "y"], "output": "other"}], "tests": [{"input": ["3", "z"], "output": "3z"}]},
 ]  # fmt: skip
 
@@ -31,7 +31,9 @@ LINES = [
 def bench(tmp_path: Path) -> Path:
     (tmp_path / "transform").mkdir()
     for name in ("tde", "prose"):
-        (tmp_path / "transform" / f"{name}.jsonl").write_text("\n".join(map(json.dumps, LINES)), encoding="utf-8")
+        (tmp_path / "transform" / f"{name}.jsonl").write_text(
+            "\n".join(json.dumps(one, ensure_ascii=False) for one in LINES), encoding="utf-8"
+        )
     return tmp_path
 
 
