@@ -49,7 +49,7 @@ class TransformCase:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a system says of one input, None where it says nothing; confidence 0 where it does not tell how sure it is."""
+    """What a system says of one input, None where it says nothing; confidence 0 where it does not tell any."""
 
     value: str | None
     confidence: float = 0.0
