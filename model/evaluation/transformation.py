@@ -49,10 +49,10 @@ class TransformCase:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a system says of one input; None where it says nothing."""
+    """What a system says of one input, None where it says nothing; confidence 0 where it does not tell any."""
 
     value: str | None
-    confidence: float = 1.0
+    confidence: float = 0.0
 
 
 def read_cases(bench: Path, name: str) -> list[TransformCase]:
@@ -182,12 +182,14 @@ def transform_figures(cases: Sequence[TransformCase], outputs: Outputs, resampli
         counted.append([all(right), 1, sum(right), len(right), sum(given), sum(sure), sum(wrong)])
     names = ("solved", "cases", "right", "outputs", "given", "sure", "wrong")
     counts = Counts(names, np.array(counted, dtype=np.int64).reshape(-1, len(names)), resampling)
-    return {
+    figures = {
         "cases": counts.figure(lambda sums: ratio(sums["solved"], sums["cases"])),
         "outputs": counts.figure(lambda sums: ratio(sums["right"], sums["outputs"])),
         "answered": counts.figure(lambda sums: ratio(sums["given"], sums["outputs"])),
-        f"wrong of ≥ {SURE}": counts.figure(lambda sums: ratio(sums["wrong"], sums["sure"])),
     }
+    if counts.values[:, names.index("sure")].any():
+        figures[f"wrong of ≥ {SURE}"] = counts.figure(lambda sums: ratio(sums["wrong"], sums["sure"]))
+    return figures
 
 
 def _reliability(name: str, cases: Sequence[TransformCase], outputs: Outputs, resampling: Resampling) -> Reliability:

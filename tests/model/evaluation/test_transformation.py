@@ -52,6 +52,8 @@ def test_a_case_counts_where_all_is_right_and_sure_answers_are_counted_apart() -
     outputs = [[Output("A", 0.95), Output(None, 0.2)], [Output("B", 0.9), Output("b", 0.3)]]
     figures = {name: one.value for name, one in transform_figures(cases, outputs, Resampling(resamples=10)).items()}
     assert figures == {"cases": 0.5, "outputs": 0.5, "answered": 0.75, "wrong of ≥ 0.9": 0.5}
+    untold = [[Output(test.input) for test in tests] for _ in cases]
+    assert set(transform_figures(cases, untold, Resampling(resamples=10))) == {"cases", "outputs", "answered"}
 
 
 def test_the_table_has_the_service_and_its_parts(bench: Path, checkpoint: Checkpoint) -> None:
