@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,16 @@ class Calibration:
         """Write one JSON file."""
         record = {"source": self.source, "calibrators": {name: asdict(one) for name, one in self.calibrators.items()}}
         path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+    @classmethod
+    def add_to(cls, path: Path, calibrators: Mapping[str, Calibrator]) -> None:
+        """Add calibrators to a file, or renew them; the others stay as they are.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        known = cls.load(path)
+        replace(known, calibrators={**known.calibrators, **calibrators}).save(path)
 
     @classmethod
     def load(cls, path: Path) -> Calibration:

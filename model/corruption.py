@@ -25,6 +25,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from model.config import CorruptionConfig
+from model.inference.moments import MONTHS
 from model.serialization import Mask, Part
 from model.tuples import Relation, Value
 
@@ -632,11 +633,7 @@ def number_format(value: str, column: ColumnView, rng: random.Random) -> str | N
 
 # Formats: dates, times, phones ------------------------------------------------------------------------
 
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
-)  # fmt: skip
-_MONTH_NUMBERS = {name[:length].lower(): number for number, name in enumerate(_MONTHS, 1) for length in (3, len(name))}
+_MONTH_NUMBERS = {name[:length].lower(): number for number, name in enumerate(MONTHS, 1) for length in (3, len(name))}
 _MONTH_NUMBERS["sept"] = 9
 _NAMED_MONTH = "(?P<month>" + "|".join(sorted(_MONTH_NUMBERS, key=len, reverse=True)) + r")\.?"
 _ISO_DATE = re.compile(r"(?P<year>[0-9]{4})(?P<mark>[-/.]?)(?P<month>[0-9]{2})(?P=mark)(?P<day>[0-9]{2})")
@@ -688,7 +685,7 @@ def _date_at_start(value: str, column: ColumnView) -> _DateText | None:
 def _date_formats(date: datetime.date) -> tuple[str, ...]:
     """A date in the formats that tables are seen to use, information lost in the last ones."""
     year, month, day = f"{date.year:04}", f"{date.month:02}", f"{date.day:02}"
-    name = _MONTHS[date.month - 1]
+    name = MONTHS[date.month - 1]
     return (
         f"{year}-{month}-{day}", f"{day}/{month}/{year}", f"{month}/{day}/{year}", f"{name} {date.day}, {year}",
         f"{date.month}/{date.day}/{year}", f"{day}.{month}.{year}", f"{date.day} {name[:3]} {year}",
@@ -748,7 +745,7 @@ def date_slip(value: str, column: ColumnView, rng: random.Random) -> str | None:
     for part, (start, end) in sorted(found.spans.items(), key=lambda item: -item[1][0]):
         text, old = str(written[part]).zfill(end - start), value[start:end]
         if not old.isdigit():
-            name = _MONTHS[written[part] - 1]
+            name = MONTHS[written[part] - 1]
             name = name[:3] if len(old) <= 4 and old.lower() != "june" and old.lower() != "july" else name
             text = name.upper() if old.isupper() else name
         changed = changed[:start] + text + changed[end:]
@@ -786,7 +783,7 @@ def time_format(value: str, column: ColumnView, rng: random.Random) -> str | Non
     hour, minute = minutes // 60, f"{minutes % 60:02}"
     twelve, half = hour % 12 or 12, "p" if hour >= 12 else "a"
     day = _day_of_habit(column, rng)
-    month, name = f"{day.month:02}/{day.day:02}/{day.year}", _MONTHS[day.month - 1][:3]
+    month, name = f"{day.month:02}/{day.day:02}/{day.year}", MONTHS[day.month - 1][:3]
     choices = (
         f"{hour:02}:{minute}", f"{twelve}:{minute} {half}.m.", f"{month} {value}", f"{twelve}:{minute} {half.upper()}M",
         f"{value} {name} {day.day:02}", f"{twelve}:{minute}{half}m", f"{name} {day.day:02} {value}",

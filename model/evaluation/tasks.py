@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from model.checkpoint import Checkpoint
 from model.errors import OptionError
@@ -48,129 +49,50 @@ class Source:
 Measure = Callable[[Source, Checkpoint, Resampling, Progress | None], list[EvaluationTable]]
 
 
-def _cleaning(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_cleaning(source.bench, checkpoint, resampling=resampling, progress=progress)
+class _OnFolder(Protocol):
+    def __call__(
+        self, folder: Path, checkpoint: Checkpoint, /, *, resampling: Resampling, progress: Progress | None
+    ) -> list[EvaluationTable]: ...
 
 
-def _imputation(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_imputation(source.bench, checkpoint, resampling=resampling, progress=progress)
+def _on_bench(evaluate: _OnFolder) -> Measure:
+    return lambda source, checkpoint, resampling, progress: evaluate(
+        source.bench, checkpoint, resampling=resampling, progress=progress
+    )
 
 
-def _false_alarms(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_false_alarms(source.bench, source.corpus, checkpoint, resampling=resampling, progress=progress)
-
-
-def _column_errors(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_column_errors(source.bench, checkpoint, resampling, progress)
-
-
-def _reconstruction(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    corpus = source.corpus_for("reconstruction")
-    return evaluate_reconstruction(corpus, checkpoint, resampling=resampling, progress=progress)
-
-
-def _completion(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    corpus = source.corpus_for("completion")
-    return evaluate_completion(corpus, checkpoint, resampling=resampling, progress=progress)
-
-
-def _rpt_table_1(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_rpt_table_1(source.bench, checkpoint, resampling=resampling, progress=progress)
-
-
-def _unseen_errors(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    corpus = source.corpus_for("unseen-errors")
-    return evaluate_unseen_errors(corpus, checkpoint, resampling=resampling, progress=progress)
-
-
-def _block(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_block(source.bench, progress)
-
-
-def _match(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_match(source.bench, resampling, progress)
-
-
-def _pairs(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_pairs(source.bench, source.corpus_for("pairs"), checkpoint, resampling, progress)
-
-
-def _cluster(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_cluster(source.bench, checkpoint, progress)
-
-
-def _schema(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_schema(source.bench, checkpoint, source.corpus, resampling=resampling, progress=progress)
-
-
-def _annotate(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_annotate(source.bench, checkpoint, resampling, progress)
-
-
-def _extract(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_extract(source.bench, checkpoint, resampling, progress)
-
-
-def _transform(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_transform(source.bench, checkpoint, resampling, progress)
-
-
-def _leaks(
-    source: Source, checkpoint: Checkpoint, resampling: Resampling, progress: Progress | None
-) -> list[EvaluationTable]:
-    return evaluate_leaks(source.bench, source.corpus_for("leaks"), checkpoint, progress)
+def _on_corpus(task: str, evaluate: _OnFolder) -> Measure:
+    return lambda source, checkpoint, resampling, progress: evaluate(
+        source.corpus_for(task), checkpoint, resampling=resampling, progress=progress
+    )
 
 
 TASKS: dict[str, Measure] = {
-    "cleaning": _cleaning,
-    "imputation": _imputation,
-    "false-alarms": _false_alarms,
-    "column-errors": _column_errors,
-    "unseen-errors": _unseen_errors,
-    "completion": _completion,
-    "reconstruction": _reconstruction,
-    "rpt-table-1": _rpt_table_1,
-    "block": _block,
-    "match": _match,
-    "pairs": _pairs,
-    "cluster": _cluster,
-    "schema": _schema,
-    "annotate": _annotate,
-    "extract": _extract,
-    "transform": _transform,
-    "leaks": _leaks,
+    "cleaning": _on_bench(evaluate_cleaning),
+    "imputation": _on_bench(evaluate_imputation),
+    "false-alarms": lambda source, checkpoint, resampling, progress: evaluate_false_alarms(
+        source.bench, source.corpus, checkpoint, resampling=resampling, progress=progress
+    ),
+    "column-errors": _on_bench(evaluate_column_errors),
+    "unseen-errors": _on_corpus("unseen-errors", evaluate_unseen_errors),
+    "completion": _on_corpus("completion", evaluate_completion),
+    "reconstruction": _on_corpus("reconstruction", evaluate_reconstruction),
+    "rpt-table-1": _on_bench(evaluate_rpt_table_1),
+    "block": lambda source, checkpoint, resampling, progress: evaluate_block(source.bench, progress),
+    "match": lambda source, checkpoint, resampling, progress: evaluate_match(source.bench, resampling, progress),
+    "pairs": lambda source, checkpoint, resampling, progress: evaluate_pairs(
+        source.bench, source.corpus_for("pairs"), checkpoint, resampling, progress
+    ),
+    "cluster": lambda source, checkpoint, resampling, progress: evaluate_cluster(source.bench, checkpoint, progress),
+    "schema": lambda source, checkpoint, resampling, progress: evaluate_schema(
+        source.bench, checkpoint, source.corpus, resampling=resampling, progress=progress
+    ),
+    "annotate": _on_bench(evaluate_annotate),
+    "extract": _on_bench(evaluate_extract),
+    "transform": _on_bench(evaluate_transform),
+    "leaks": lambda source, checkpoint, resampling, progress: evaluate_leaks(
+        source.bench, source.corpus_for("leaks"), checkpoint, progress
+    ),
 }
 """What can be measured, by name, in the order of the report."""
 

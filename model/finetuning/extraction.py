@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -151,9 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = list(read_tables(corpus_folder(options.corpus) / VALIDATION_SHARD))
     checkpoint = load_checkpoint(options.checkpoint)
     fitted = fit(checkpoint, tables, options.collections)
-    path = Path(options.checkpoint) / "calibration.json"
-    calibration = Calibration.load(path)
-    replace(calibration, calibrators={**calibration.calibrators, **fitted}).save(path)
+    Calibration.add_to(Path(options.checkpoint) / "calibration.json", fitted)
     logger.info("fitted %s", " and ".join(fitted))
     return 0
 

@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     bench = benchmark_folder(options.bench)
     observed = [observe(read_matching_set(bench, name)) for name in LINKED_SETS]
-    path = Path(options.checkpoint) / "calibration.json"
-    calibration = Calibration.load(path)
-    replace(calibration, calibrators={**calibration.calibrators, CALIBRATOR: fit(observed)}).save(path)
+    Calibration.add_to(Path(options.checkpoint) / "calibration.json", {CALIBRATOR: fit(observed)})
     logger.info("fitted %s to the training pairs of %s", CALIBRATOR, ", ".join(LINKED_SETS))
     return 0
 

@@ -13,7 +13,7 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = draw_tables(corpus / name for name in TRAINING_SHARDS)
     observed = [observe(made, group) for made, group in draw_cuts(tables, options.seed)]
     logger.info("compared the columns of %d cuts of %d repositories", len(observed), len(tables))
-    path = Path(options.checkpoint) / "calibration.json"
-    calibration, fitted = Calibration.load(path), fit(observed)
-    replace(calibration, calibrators={**calibration.calibrators, **fitted}).save(path)
+    fitted = fit(observed)
+    Calibration.add_to(Path(options.checkpoint) / "calibration.json", fitted)
     logger.info("fitted %s", ", ".join(fitted))
     return 0
 

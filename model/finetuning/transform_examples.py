@@ -18,6 +18,7 @@ import numpy as np
 from model.config import TrainingConfig
 from model.corpus import Table
 from model.dataset import Query, TrainingExample, table_weights
+from model.inference.moments import DAYS, MONTHS
 from model.serialization import Mask, TupleSerializer
 
 INPUT, OUTPUT = "input", "output"
@@ -34,9 +35,6 @@ _JOINTS = (", ", " ", " - ", "-", "_", "|", "/", "; ", ": ", ".", " | ", ",")
 _WORD = re.compile(r"[^\W_]+")
 _DIGITS = re.compile(r"\d+")
 
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-          "November", "December")  # fmt: skip
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DATE_FORMATS = ("%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%d-%b-%y",
                 "%Y%m%d", "%m-%d-%Y", "%d %B %Y", "%Y/%m/%d", "%A, %B %d, %Y", "%y%m%d")  # fmt: skip
 DATE_PARTS = ("%Y", "%m", "%d", "%B", "%b", "%A", "%a", "%Y-%m", "%m/%Y", "%b %Y", "%y")

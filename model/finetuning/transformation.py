@@ -12,7 +12,7 @@ import logging
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -91,11 +91,11 @@ def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = TASK
     tasks = list(shown_tasks(tables, checkpoint, count))
     weights = with_adapter(checkpoint, ADAPTER)
     observed = run_tasks(checkpoint, (observe(weights, one.examples, [it.input for it in one.asked]) for one in tasks))
-    for number, (task, (judged, _)) in enumerate(zip(tasks, observed, strict=True), 1):
+    for number, (task, seen) in enumerate(zip(tasks, observed, strict=True), 1):
         for asked in task.asked:
-            if asked.input not in judged:
+            if asked.input not in seen.judged:
                 continue
-            one = judged[asked.input]
+            one = seen.judged[asked.input]
             features.append(one.features)
             labels += [float(output == asked.output) for output in one.outputs]
             owners += [float(task.group)] * len(one.outputs)
@@ -114,9 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     tables = list(read_tables(corpus_folder(options.corpus) / VALIDATION_SHARD))
     fitted = fit(load_checkpoint(options.checkpoint), tables, options.tasks)
-    path = Path(options.checkpoint) / "calibration.json"
-    calibration = Calibration.load(path)
-    replace(calibration, calibrators={**calibration.calibrators, CALIBRATOR: fitted}).save(path)
+    Calibration.add_to(Path(options.checkpoint) / "calibration.json", {CALIBRATOR: fitted})
     logger.info("fitted %s", CALIBRATOR)
     return 0
 

@@ -118,6 +118,14 @@ def test_a_saved_calibration_comes_back_exactly(fitted: Calibrator, tmp_path: Pa
     assert loaded["detection"].probabilities == fitted.probabilities
 
 
+def test_calibrators_are_added_or_renewed_and_the_others_kept(fitted: Calibrator, tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    other = fit_calibrator(NAMES, *_sample(400, 3))
+    Calibration({"kept": fitted, "old": fitted}, "where from").save(path)
+    Calibration.add_to(path, {"old": other, "new": other})
+    assert Calibration.load(path) == Calibration({"kept": fitted, "old": other, "new": other}, "where from")
+
+
 def test_a_calibrator_that_is_not_there_is_named(fitted: Calibrator) -> None:
     with pytest.raises(CheckpointError, match="'repair'"):
         Calibration({"detection": fitted})["repair"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from model.checkpoint import Checkpoint
-from service.cli import cleaning as cleaning_commands
 from service.cli import main
 from service.cli.judging import (
     ColumnEvidence,
@@ -23,6 +20,7 @@ from service.cli.judging import (
     RankedColumn,
 )
 from service.table_run import Progress
+from tests.service.cli.conftest import UseJudges
 
 ANSWER = MatchedColumns(
     (MatchedColumn("first name", "[FirstName]", 0.91234, (ColumnEvidence("names", 2.25, "the same name"),)),),
@@ -47,14 +45,9 @@ class FakeJudges:
 
 
 @pytest.fixture
-def judges(monkeypatch: pytest.MonkeyPatch) -> FakeJudges:
+def judges(use_judges: UseJudges) -> FakeJudges:
     fake = FakeJudges()
-
-    @contextlib.contextmanager
-    def load(folder: Path | None) -> Iterator[FakeJudges]:
-        yield fake
-
-    monkeypatch.setattr(cleaning_commands, "load_judges", load)
+    use_judges(fake)
     return fake
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,11 +12,11 @@ from xml.etree import ElementTree
 import pytest
 
 from model.checkpoint import Checkpoint
-from service.cli import cleaning as cleaning_commands
 from service.cli import main
 from service.cli import resolving as resolving_commands
 from service.cli.judging import NamedRows, Planned, Resolved, ResolvedEntity, ResolvedPair, ResolvingOptions
 from service.table_run import Progress
+from tests.service.cli.conftest import UseJudges
 
 PAIR = ResolvedPair((0, 0), (1, 1), 0.55, "review", {"id": 1.25, "name": -0.5})
 ANSWER = Resolved(
@@ -54,14 +53,9 @@ class FakeJudges:
 
 
 @pytest.fixture
-def judges(monkeypatch: pytest.MonkeyPatch) -> FakeJudges:
+def judges(use_judges: UseJudges) -> FakeJudges:
     fake = FakeJudges()
-
-    @contextlib.contextmanager
-    def load(folder: Path | None) -> Iterator[FakeJudges]:
-        yield fake
-
-    monkeypatch.setattr(cleaning_commands, "load_judges", load)
+    use_judges(fake)
     return fake
 
 

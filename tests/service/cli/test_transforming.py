@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from service.cli import cleaning as cleaning_commands
 from service.cli import main
 from service.cli.judging import Transformed
 from service.table_run import Progress
+from tests.service.cli.conftest import UseJudges
 
 
 class FakeJudges:
@@ -36,14 +35,9 @@ class FakeJudges:
 
 
 @pytest.fixture
-def judges(monkeypatch: pytest.MonkeyPatch) -> FakeJudges:
+def judges(use_judges: UseJudges) -> FakeJudges:
     fake = FakeJudges()
-
-    @contextlib.contextmanager
-    def load(folder: Path | None) -> Iterator[FakeJudges]:
-        yield fake
-
-    monkeypatch.setattr(cleaning_commands, "load_judges", load)
+    use_judges(fake)
     return fake
 
 
