@@ -134,8 +134,8 @@ def _observed(
     weights = with_adapter(checkpoint, ADAPTER)
     tasks = (observe(weights, case.examples, [test.input for test in case.tests]) for case in cases)
     found = []
-    for judged, _ in run_tasks(checkpoint, tasks):
-        found.append(judged)
+    for observed in run_tasks(checkpoint, tasks):
+        found.append(observed.judged)
         if progress is not None:
             progress("transform", len(found), len(cases))
     return found

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from model.calibration import Calibrator
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.atoms import Taken
-from model.inference.batching import AnswerCall, ModelTask, Progress
+from model.inference.batching import AnswerCall, ModelTask, Progress, StepCall
 from model.inference.columns import collapsed, pattern_of, similarity
 from model.inference.generation import AnswerQuery, ScoredValue
 from model.inference.synthesis import Synthesis, SynthesizedProgram
@@ -130,6 +131,15 @@ class Judged:
         return self.features[:, FEATURES.index(name)]
 
 
+@dataclass(slots=True)
+class Observed:
+    """What is known of each distinct input that is neither empty nor an example, and the tokens that it took."""
+
+    judged: dict[str, Judged] = field(default_factory=dict)
+    encoder_tokens: int = 0
+    decoder_tokens: int = 0
+
+
 def transform(
     checkpoint: Checkpoint,
     examples: Sequence[TransformExample],
@@ -150,9 +160,11 @@ def transform(
     if calibration is None or CALIBRATOR not in calibration.calibrators:
         raise InputError("the checkpoint cannot transform: `python -m model.finetuning.transformation` fits it")
     began = time.monotonic()
-    judged, tokens = yield from observe(with_adapter(checkpoint, ADAPTER), examples, inputs, progress)
-    transformations = decide(calibration[CALIBRATOR], examples, inputs, judged, options)
-    return TransformationResult(transformations, Usage(len(inputs), tokens, 0, round(time.monotonic() - began, 3)))
+    observed = yield from observe(with_adapter(checkpoint, ADAPTER), examples, inputs, progress)
+    transformations = decide(calibration[CALIBRATOR], examples, inputs, observed.judged, options)
+    seconds = round(time.monotonic() - began, 3)
+    usage = Usage(len(inputs), observed.encoder_tokens, observed.decoder_tokens, seconds)
+    return TransformationResult(transformations, usage)
 
 
 def decide(
@@ -207,52 +219,65 @@ def observe(
     examples: Sequence[TransformExample],
     inputs: Sequence[str],
     progress: Progress | None = None,
-) -> ModelTask[tuple[dict[str, Judged], int]]:
+) -> ModelTask[Observed]:
     """Search programs, and ask the network for every distinct input that is neither empty nor an example.
+
+    A search can take a second or two; other tasks get their turns before and after each.
 
     Args:
         checkpoint: weights that were trained to transform.
-
-    Returns:
-        What is known of each of these inputs, and the encoder tokens that were read.
     """
     pairs = sorted({(one.input, one.output) for one in examples if one.input})
     given = {one.input for one in examples}
     distinct = sorted({text for text in inputs if text and text not in given})
+    observed = Observed()
     if not distinct:
-        return {}, 0
+        return observed
     synthesis = Synthesis(pairs)
-    search = _Search(synthesis, [_left_out(pairs, place) for place in range(min(len(pairs), _LEFT_OUT))])
+    yield [StepCall(lambda: synthesis.programs)]
+    left_out: list[bool | None] = []
+    for place in range(min(len(pairs), _LEFT_OUT)):
+        yield [StepCall(partial(_leave_out, pairs, place, left_out))]
+    search = _Search(synthesis, left_out)
     asker = _Asker(checkpoint, pairs)
-    tokens = 0
     network_right = 0.5
     if len(pairs) > 1:
         calls = [asker.call(pairs[place][0], (), place) for place in range(min(len(pairs), _LEFT_OUT))]
-        tokens += sum(call.encoder_tokens for call in calls)
-        answers = yield list(calls)
-        firsts = [_first(_scored(answer)) for answer in answers]
+        scored = yield from _answered(calls, observed)
+        firsts = [_first(one) for one in scored]
         network_right = sum(one == pair[1] for one, pair in zip(firsts, pairs, strict=False)) / len(firsts)
-    judged: dict[str, Judged] = {}
     for start in range(0, len(distinct), _CALLS):
         part = distinct[start : start + _CALLS]
-        made = [_programmed(synthesis.programs, synthesis.take(text)) for text in part]
+        made: list[Programmed] = []
+        yield [StepCall(partial(_run_programs, synthesis, part, made))]
         calls = [asker.call(text, tuple(outputs)[:_SCORED]) for text, outputs in zip(part, made, strict=True)]
-        tokens += sum(call.encoder_tokens for call in calls)
-        answers = yield list(calls)
-        for text, outputs, answer in zip(part, made, answers, strict=True):
-            judged[text] = search.judge(text, outputs, _scored(answer), network_right)
+        scored = yield from _answered(calls, observed)
+        for text, outputs, values in zip(part, made, scored, strict=True):
+            observed.judged[text] = search.judge(text, outputs, values, network_right)
         if progress is not None:
             progress("transform", start + len(part), len(distinct))
-    return judged, tokens
+    return observed
 
 
-def _left_out(pairs: Sequence[tuple[str, str]], place: int) -> bool | None:
-    """Whether the programs of the other examples make the output of one; None where there are none."""
-    if len(pairs) < 2:
-        return None
+def _answered(calls: Sequence[AnswerCall], observed: Observed) -> ModelTask[list[list[ScoredValue]]]:
+    """The values of the one query of each call; their tokens are counted."""
+    answers = yield list(calls)
+    scored = [_scored(answer) for answer in answers]
+    observed.encoder_tokens += sum(call.encoder_tokens for call in calls)
+    observed.decoder_tokens += sum(one.tokens for values in scored for one in values)
+    return scored
+
+
+def _leave_out(pairs: Sequence[tuple[str, str]], place: int, found: list[bool | None]) -> None:
+    """Tell whether the programs of the other examples make the output of one; None where there are none."""
     others = Synthesis([*pairs[:place], *pairs[place + 1 :]])
     outputs = _programmed(others.programs, others.take(pairs[place][0]))
-    return next(iter(outputs)) == pairs[place][1] if outputs else None
+    found.append(next(iter(outputs)) == pairs[place][1] if outputs else None)
+
+
+def _run_programs(synthesis: Synthesis, texts: Sequence[str], made: list[Programmed]) -> None:
+    """What the programs make of some texts."""
+    made += [_programmed(synthesis.programs, synthesis.take(text)) for text in texts]
 
 
 Programmed = dict[str, list[int]]

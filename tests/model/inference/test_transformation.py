@@ -11,7 +11,7 @@ import pytest
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
-from model.inference.batching import run_task
+from model.inference.batching import AnswerCall, StepCall, run_task
 from model.inference.transformation import (
     FEATURES,
     Judged,
@@ -73,6 +73,23 @@ def test_below_the_confidence_there_is_no_value(checkpoint: Checkpoint) -> None:
     (found,) = run(checkpoint, inputs=["Edsger Dijkstra"], min_confidence=1.0, max_candidates=1)
     assert found.outcome is TransformationOutcome.ABSTAINED and found.output is None
     assert len(found.candidates) == 1 and found.confidence == found.candidates[0].confidence
+
+
+def test_searches_are_turns_of_their_own_and_all_tokens_are_counted(checkpoint: Checkpoint) -> None:
+    task = transform(checkpoint, NAMES, ["Edsger Dijkstra", "one"])
+    calls = next(task)
+    searched = 0
+    while isinstance(calls[0], StepCall):
+        calls[0].run()
+        searched += 1
+        calls = task.send([[]])
+    assert searched == 1 + len(NAMES)  # by all examples, and without each
+    assert all(isinstance(call, AnswerCall) for call in calls)
+    task.close()
+    usage = run_task(checkpoint, transform(checkpoint, NAMES, ["Edsger Dijkstra", "one"])).usage
+    assert usage.tuples == 2
+    assert usage.encoder_tokens > sum(call.encoder_tokens for call in calls) > 0
+    assert usage.decoder_tokens > 0
 
 
 def test_examples_without_a_program_leave_the_network_alone(checkpoint: Checkpoint) -> None:
