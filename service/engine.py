@@ -377,10 +377,10 @@ class Engine:
         return self.submit(lambda checkpoint: resolve(checkpoint, relations, options, progress))
 
     def match(
-        self, left: Relation, right: Relation, pairs: Sequence[tuple[int, int]], options: PairOptions
+        self, aligned: AlignedRelations, pairs: Sequence[tuple[int, int]], options: PairOptions
     ) -> Future[MatchingResult]:
         """Judge pairs of a tuple of either relation."""
-        return self.submit(lambda checkpoint: match_pairs(checkpoint, left, right, pairs, options))
+        return self.submit(lambda checkpoint: match_pairs(checkpoint, aligned, pairs, options))
 
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """What `resolve` would compare."""

@@ -18,7 +18,7 @@ from model.evaluation.figures import EvaluationRow, EvaluationTable, Resampling
 from model.evaluation.matching import FLAG, TEST, pair_figures
 from model.evaluation.matching_sets import LABELLED_SETS, MatchingSet, read_matching_set
 from model.evaluation.reliability import Reliability
-from model.finetuning.pairs import CORPUS_ROWS, LEARNED_PARTS, corpus_pairs, fit_pairs, labelled_pairs
+from model.finetuning.pairs import CORPUS_ROWS, LEARNED_PARTS, LabelledPairs, corpus_pairs, fit_pairs, labelled_pairs
 from model.inference.batching import Progress
 from model.inference.columns import Floats, Ints
 from model.inference.pairs import AlignedRelations, PairJudge, TaughtJudge, TaughtPair
@@ -47,24 +47,25 @@ def evaluate_pairs(
     tables = read_training_tables(corpus, CORPUS_ROWS)
     every = [*learned, corpus_pairs(tables, checkpoint.serializer, checkpoint.rarity, 0)]
     found = []
-    for number, one in enumerate(sets):
+    for number, (one, own) in enumerate(zip(sets, learned, strict=True)):
         judge = PairJudge(checkpoint.rarity, fit_pairs(every, one.name))
-        found.append(measure_pairs(one, judge, resampling or Resampling()))
+        found.append(measure_pairs(one, own, judge, resampling or Resampling()))
         if progress is not None:
             progress("pairs: judge", number + 1, len(sets))
     return found
 
 
-def measure_pairs(matching: MatchingSet, judge: PairJudge, resampling: Resampling) -> EvaluationTable:
-    """The table of one set."""
+def measure_pairs(
+    matching: MatchingSet, own: LabelledPairs, judge: PairJudge, resampling: Resampling
+) -> EvaluationTable:
+    """The table of one set; `own` are its pairs of `LEARNED_PARTS`, of which `judge` knows nothing."""
     aligned = AlignedRelations.of(*matching.relations)
     test = labelled_pairs(matching, (TEST,), judge.rarity)
     alone = judge.probabilities(test.features)
-    taught = TaughtJudge(judge, aligned.names, chosen_examples(matching, aligned, judge))
+    taught = TaughtJudge(judge, aligned.names, chosen_examples(matching, aligned, own, judge))
     told = taught.probabilities(aligned.rows, [(left, right) for left, right, _ in matching.parts[TEST]])
     characters = _cosines(matching, aligned)
-    own = np.array([label for part in LEARNED_PARTS for *_, label in matching.parts[part]], dtype=np.int64)
-    threshold = _best_threshold(np.concatenate([characters[part] for part in LEARNED_PARTS]), own)
+    threshold = _best_threshold(np.concatenate([characters[part] for part in LEARNED_PARTS]), own.labels)
     systems: dict[str, npt.NDArray[np.bool_]] = {
         "trees of the other sets": alone >= FLAG,
         f"the same with {LABELS} labelled pairs": told >= FLAG,
@@ -80,11 +81,12 @@ def measure_pairs(matching: MatchingSet, judge: PairJudge, resampling: Resamplin
     return EvaluationTable("pairs", title, rows, (), (reliability,))
 
 
-def chosen_examples(matching: MatchingSet, aligned: AlignedRelations, judge: PairJudge) -> tuple[TaughtPair, ...]:
+def chosen_examples(
+    matching: MatchingSet, aligned: AlignedRelations, own: LabelledPairs, judge: PairJudge
+) -> tuple[TaughtPair, ...]:
     """Labelled training pairs: half are those that the judge is least sure of, half are drawn."""
     pairs = matching.parts["train"]
-    own = labelled_pairs(matching, ("train",), judge.rarity)
-    doubt = np.abs(judge.probabilities(own.features) - FLAG)
+    doubt = np.abs(judge.probabilities(own.features[: len(pairs)]) - FLAG)  # the first of its parts is that of training
     unsure = np.lexsort((np.arange(len(pairs)), doubt))[: LABELS // 2].tolist()
     others = sorted(set(range(len(pairs))) - set(unsure))
     drawn = np.random.default_rng(0).choice(others, LABELS - len(unsure), replace=False).tolist()

@@ -149,15 +149,14 @@ class MatchingResult:
 
 def match_pairs(
     checkpoint: Checkpoint,
-    left: Relation,
-    right: Relation,
+    aligned: AlignedRelations,
     pairs: Sequence[tuple[int, int]],
     options: PairOptions | None = None,
     progress: Progress | None = None,
 ) -> ModelTask[MatchingResult]:
-    """Judge pairs of a tuple of `left` and one of `right`; other tasks get their turns in between.
+    """Judge pairs of a tuple of the left relation and one of the right; other tasks get their turns in between.
 
-    Attributes are aligned by name as in `model.inference.records`; what only one relation has is read as text.
+    What only one relation has is read as text.
 
     Raises:
         InputError: a pair names a tuple that is not there, or the checkpoint has no judge of pairs.
@@ -166,7 +165,7 @@ def match_pairs(
     """
     options = options or PairOptions()
     judge = PairJudge.of(checkpoint)
-    aligned = AlignedRelations.of(left, right)
+    left, right = aligned.rows
     for number, (one, other) in enumerate(pairs):
         if not (0 <= one < len(left) and 0 <= other < len(right)):
             raise InputError(f"pair {number} names a record that is not there", field="pairs")
@@ -373,11 +372,12 @@ def compare(left: Sequence[Value], right: Sequence[Value], rarity: WordRarity) -
     nearness = [similarities[place] for place in numeric]
     ours, theirs = (dict.fromkeys(words(text)) for text in texts)
     weights = {word: rarity.of(word) for word in (*ours, *theirs)}
-    held = _held(ours, theirs, texts)
+    coded = _Coded.of(*texts)
+    held = _held(ours, theirs, coded)
     telling = _telling(left, right, rarity)
     values = [
         *_of_words(ours, theirs, held, weights),
-        *_of_codes(texts, telling),
+        *_of_codes(coded, telling),
         *_of_numbers(ours, theirs),
         _cosine_of_characters(*(text[:400] for text in texts)),
         *_ratios(*texts),
@@ -409,15 +409,32 @@ Held = tuple[set[str], set[str]]
 """Words of the left record that the right one has as well, and the other way round."""
 
 
-def _held(ours: dict[str, None], theirs: dict[str, None], texts: Sequence[str]) -> Held:
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """Codes of either record with the words they are written in, and those that the other's text holds otherwise."""
+
+    written: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]
+    within: tuple[set[str], set[str]]
+
+    @classmethod
+    def of(cls, left: str, right: str) -> _Coded:
+        ours, theirs = words_of_codes(left), words_of_codes(right)
+        squashed = squash(left), squash(right)
+        within = (_within(ours.keys() - theirs.keys(), squashed[1]), _within(theirs.keys() - ours.keys(), squashed[0]))
+        return cls((ours, theirs), within)
+
+
+def _within(some: set[str], text: str) -> set[str]:
+    return {code for code in some if len(code) >= _LEAST_CODE_WITHIN and code in text}
+
+
+def _held(ours: dict[str, None], theirs: dict[str, None], coded: _Coded) -> Held:
     """Words that both have, and those of a code that the other writes apart or together: `DSC-W55` and `dscw55`."""
     common = ours.keys() & theirs.keys()
-    squashed = [squash(text) for text in texts]
-    written = [words_of_codes(text) for text in texts]
     found = []
-    for own, other, text in zip(written, written[::-1], squashed[::-1], strict=True):
-        same = [code for code in own if code in other or (len(code) >= _LEAST_CODE_WITHIN and code in text)]
-        found.append(common | {word for code in same for word in own[code]})
+    for own, code_words in zip((0, 1), coded.written, strict=True):
+        same = [code for code in code_words if code in coded.written[1 - own] or code in coded.within[own]]
+        found.append(common | {word for code in same for word in code_words[code]})
     return found[0], found[1]
 
 
@@ -439,12 +456,10 @@ def _rarest(some: object, weights: dict[str, float]) -> float:
     return max((weights[word] for word in some), default=0.0)  # type: ignore[attr-defined]
 
 
-def _of_codes(texts: Sequence[str], telling: Sequence[str]) -> list[float]:
+def _of_codes(coded: _Coded, telling: Sequence[str]) -> list[float]:
     """Length of the longest code in common, of one record, of both, and within the other's text; a contradiction."""
-    ours, theirs = (codes(text) for text in texts)
-    squashed = [squash(text) for text in texts]
-    within = {code for code in ours - theirs if len(code) >= _LEAST_CODE_WITHIN and code in squashed[1]}
-    within |= {code for code in theirs - ours if len(code) >= _LEAST_CODE_WITHIN and code in squashed[0]}
+    ours, theirs = (set(written) for written in coded.written)
+    within = coded.within[0] | coded.within[1]
     only = sorted(_longest(side - other - within) for side, other in ((ours, theirs), (theirs, ours)))
     named, others = (codes(value) for value in telling)
     contradict = not named & others and bool(named - others - within) and bool(others - named - within)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 
 from api_schemas.errors import ErrorDetail
 from api_schemas.matching import ColumnSimilarity, MatchedPair, MatchRequest, MatchResponse
@@ -37,8 +38,9 @@ async def match_records(
     low, high = body.review_band
     if low > high:
         _refuse("the review band goes from low to high", "/review_band")
-    options = PairOptions((low, high), _examples(body, AlignedRelations.of(left, right), settings))
-    result = await answer(request, engine.match(left, right, pairs, options))
+    aligned = await run_in_threadpool(AlignedRelations.of, left, right)
+    options = PairOptions((low, high), _examples(body, aligned, settings))
+    result = await answer(request, engine.match(aligned, pairs, options))
     count_answer(metrics, "match", result.usage, [pair.decision.value for pair in result.pairs])
     return MatchResponse(
         pairs=[_pair(one) for one in result.pairs],

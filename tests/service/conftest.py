@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.engine import (
+    AlignedRelations,
     AnnotationOptions,
     AnnotationResult,
     AskedAttribute,
@@ -101,10 +102,10 @@ class FakeEngine:
         return self._answer("resolve", relations, options)
 
     def match(
-        self, left: Relation, right: Relation, pairs: Sequence[tuple[int, int]], options: PairOptions
+        self, aligned: AlignedRelations, pairs: Sequence[tuple[int, int]], options: PairOptions
     ) -> Future[MatchingResult]:
         """Keep what is asked."""
-        return self._answer("match", (left, right, pairs), options)
+        return self._answer("match", (aligned, pairs), options)
 
     def plan_resolution(self, relations: Sequence[Relation], options: ResolutionOptions) -> Future[BlockingPlan]:
         """Keep what is asked."""

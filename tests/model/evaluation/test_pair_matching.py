@@ -12,7 +12,7 @@ from model.evaluation import pair_matching
 from model.evaluation.figures import Resampling
 from model.evaluation.matching_sets import read_matching_set
 from model.evaluation.pair_matching import chosen_examples, measure_pairs
-from model.finetuning.pairs import count_words, fit_pairs, labelled_pairs
+from model.finetuning.pairs import LEARNED_PARTS, count_words, fit_pairs, labelled_pairs
 from model.inference.pairs import AlignedRelations, PairJudge
 from tests.model.conftest import LINKED
 
@@ -25,7 +25,9 @@ def judge(linked_bench: Path, tables: list[CorpusTable]) -> PairJudge:
 
 
 def test_a_table_has_the_judge_its_examples_and_the_baseline(linked_bench: Path, judge: PairJudge) -> None:
-    table = measure_pairs(read_matching_set(linked_bench, "one"), judge, Resampling(50))
+    matching = read_matching_set(linked_bench, "one")
+    own = labelled_pairs(matching, LEARNED_PARTS, judge.rarity)
+    table = measure_pairs(matching, own, judge, Resampling(50))
     figures = {row.system: row.figures for row in table.rows}
     assert list(figures) == [
         "trees of the other sets",
@@ -43,7 +45,8 @@ def test_half_of_the_examples_are_the_most_doubtful(
     monkeypatch.setattr(pair_matching, "LABELS", 10)
     matching = read_matching_set(linked_bench, "one")
     aligned = AlignedRelations.of(*matching.relations)
-    examples = chosen_examples(matching, aligned, judge)
+    own = labelled_pairs(matching, LEARNED_PARTS, judge.rarity)
+    examples = chosen_examples(matching, aligned, own, judge)
     assert 8 <= len(examples) <= 10
     left, right = aligned.rows
     train = matching.parts["train"]

@@ -48,7 +48,7 @@ def judged(
     checkpoint: Checkpoint, left: Relation, right: Relation, options: PairOptions | None = None
 ) -> MatchingResult:
     pairs = [(one, other) for one in range(len(left)) for other in range(len(right))]
-    return run_task(checkpoint, match_pairs(checkpoint, left, right, pairs, options))
+    return run_task(checkpoint, match_pairs(checkpoint, AlignedRelations.of(left, right), pairs, options))
 
 
 def test_the_same_product_is_told_from_another_of_its_series(shipped: Checkpoint) -> None:
@@ -163,10 +163,11 @@ def test_columns_are_aligned_by_name() -> None:
 
 def test_wrong_calls_name_what_is_wrong(shipped: Checkpoint, checkpoint: Checkpoint) -> None:
     left = relation(CAMERA)
+    aligned = AlignedRelations.of(left, left)
     with pytest.raises(InputError, match="pair 1 names"):
-        run_task(shipped, match_pairs(shipped, left, left, [(0, 0), (0, 1)]))
+        run_task(shipped, match_pairs(shipped, aligned, [(0, 0), (0, 1)]))
     with pytest.raises(InputError, match="cannot judge pairs"):
-        run_task(checkpoint, match_pairs(checkpoint, left, left, [(0, 0)]))
+        run_task(checkpoint, match_pairs(checkpoint, aligned, [(0, 0)]))
     both = (TaughtPair(CAMERA, SAME, True), TaughtPair(SAME, CAMERA, False))
     with pytest.raises(OptionError, match="example 1 answers"):
         judged(shipped, left, left, PairOptions(examples=both))

@@ -10,7 +10,6 @@ import pytest
 from model.inference.pairs import AttributeSimilarity
 from model.tuples import Decision
 from service.engine import (
-    AlignedRelations,
     ComparedPair,
     MatchingResult,
     NotReadyError,
@@ -55,12 +54,19 @@ async def test_records_pairs_and_examples_reach_the_engine(client: Client, engin
     engine.answer = MatchingResult(())
     examples = [{"left": 1, "right": {"NAME": "O. Klein"}, "match": True}]
     await post(client, pairs=[[0, 1], [1, 1]], examples=examples, review_band=[0.2, 0.6])
-    ((task, (left, right, pairs), options),) = engine.asked
+    ((task, (aligned, pairs), options),) = engine.asked
     assert task == "match"
-    assert (left.attributes, left.tuples) == (("name", "city"), (("Anna Weber", "Boston"), ("Otto Klein", None)))
-    assert (right.attributes, right.tuples) == (("town", "Name"), (("Boston", "A. Weber"), (None, "O. Klein")))
+    places = [aligned.place(name) for name in ("name", "city", "town")]
+    assert [[row[place] for place in places] for row in aligned.rows[0]] == [
+        ["Anna Weber", "Boston", None],
+        ["Otto Klein", None, None],
+    ]
+    assert [[row[place] for place in places] for row in aligned.rows[1]] == [
+        ["A. Weber", None, "Boston"],
+        ["O. Klein", None, None],
+    ]
     assert pairs == [(0, 1), (1, 1)]
-    name = AlignedRelations.of(left, right).place("name")
+    name = places[0]
     (example,) = options.examples
     assert options == PairOptions((0.2, 0.6), (TaughtPair(example.left, example.right, True),))
     assert name is not None
@@ -71,7 +77,7 @@ async def test_records_pairs_and_examples_reach_the_engine(client: Client, engin
 async def test_without_pairs_the_first_goes_with_the_first(client: Client, engine: FakeEngine) -> None:
     engine.answer = MatchingResult(())
     await post(client)
-    assert engine.asked[0][1][2] == [(0, 0), (1, 1)]
+    assert engine.asked[0][1][1] == [(0, 0), (1, 1)]
 
 
 @pytest.mark.parametrize(
