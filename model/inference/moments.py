@@ -18,7 +18,8 @@ NamedParts = list[tuple[str, str, float]]
 
 _NAMES = {name[:length].lower(): number for number, name in enumerate(MONTHS, 1) for length in (3, len(name))}
 _NAMES["sept"] = 9
-_MONTH = "(?P<month>" + "|".join(sorted(_NAMES, key=lambda name: -len(name))) + ")"
+# ASCII letters alone: elsewhere a dotless i or a long s would match as well, and be no name in lower case.
+_MONTH = "(?a:(?P<month>" + "|".join(sorted(_NAMES, key=lambda name: -len(name))) + "))"
 _YEAR = r"'?(?P<year>\d{4}|\d{2})"
 _NUMERIC = re.compile(r"(?<!\d)(\d{1,4})([-/.\s])(\d{1,2})\2(\d{1,4})(?!\d)")
 _COMPACT = re.compile(r"(?<!\d)(\d{2})(\d{2})(\d{2})(\d{2})(?:\d{6})?(?!\d)")
@@ -32,7 +33,7 @@ _PARTIAL = (
     re.compile(rf"\b{_MONTH}\b\.?[\s,-]*(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b", re.IGNORECASE),
     re.compile(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[\s-]*{_MONTH}\b", re.IGNORECASE),
 )
-_TIME = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?\s*([ap])?(\.?m\b\.?)?", re.IGNORECASE)
+_TIME = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?(?:\s*([ap])(?:\.?m)?\b\.?)?", re.IGNORECASE)
 _HOUR = re.compile(r"(?<![\d:])(\d{1,2})\s*([ap])\.?m\b\.?", re.IGNORECASE)
 _PIVOT = 40
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}

@@ -477,7 +477,8 @@ def _of_numbers(ours: dict[str, None], theirs: dict[str, None]) -> list[float]:
 
 
 def _cosine_of_characters(left: str, right: str) -> float:
-    ours, theirs = (Counter(f" {text} "[start : start + 3] for start in range(len(text))) for text in (left, right))
+    padded = (f" {left} ", f" {right} ")
+    ours, theirs = (Counter(text[start : start + 3] for start in range(len(text) - 2)) for text in padded)
     common = sum(count * theirs[part] for part, count in ours.items() if part in theirs)
     lengths = [sum(count * count for count in side.values()) for side in (ours, theirs)]
     return common / max(math.sqrt(lengths[0] * lengths[1]), 1e-9)

@@ -15,8 +15,8 @@ from fractions import Fraction
 from functools import cache
 from itertools import permutations
 
-NUMBER = re.compile(r"(?<![\d.,])[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,12})?(?!\d)")
-"""A number as it is found in a text."""
+NUMBER = re.compile(r"(?<![\d.,])[-+]?(?:\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.\d{1,12})?(?!\d|,\d{3})", re.ASCII)
+"""A number as it is found in a text: of 15 digits at most, which arithmetic in decimals can round."""
 
 _DIMENSIONS = (
     ("0.001", "0.01", "1", "1000", "0.0254", "0.3048", "0.9144", "1609.344", "1852"),

@@ -10,6 +10,7 @@ _FRACTION = re.compile(r"(?:(\d{1,6})\s+)?(\d{1,6})\s*/\s*(\d{1,6})")
 _WHOLE = re.compile(r"\d{1,12}")
 _TERM = re.compile(r"\s*(\d{1,9}(?:\.\d{1,6})?|[-+*/()])", re.ASCII)
 _MOST_TERMS = 24
+_GREATEST = 10**30
 
 
 def mixed_fraction(text: str) -> Fraction | None:
@@ -27,7 +28,7 @@ def result_of(text: str) -> Fraction | None:
         return None
     reader = _Arithmetic(terms)
     made = reader.sum()
-    return made if reader.is_read else None
+    return made if reader.is_read and made is not None and abs(made) < _GREATEST else None
 
 
 class _Arithmetic:

@@ -8,6 +8,7 @@ examples and on nothing else that is asked.
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ SHOWN = 5
 _LEFT_OUT = 5
 _SCORED = 6
 _CALLS = 256
+_ASKED_AT_ONCE = 16
 _MAX_TOKENS = 640
 _LEAST = -8.0
 _NO_PROGRAM_COST = 12.0
@@ -250,7 +252,10 @@ def observe(
         part = distinct[start : start + _CALLS]
         made: list[Programmed] = []
         yield [StepCall(partial(_run_programs, synthesis, part, made))]
-        calls = [asker.call(text, tuple(outputs)[:_SCORED]) for text, outputs in zip(part, made, strict=True)]
+        calls = []
+        for first in range(0, len(part), _ASKED_AT_ONCE):
+            some = slice(first, first + _ASKED_AT_ONCE)
+            yield [StepCall(partial(asker.ask, calls, part[some], made[some]))]
         scored = yield from _answered(calls, observed)
         for text, outputs, values in zip(part, made, scored, strict=True):
             observed.judged[text] = search.judge(text, outputs, values, network_right)
@@ -312,11 +317,15 @@ class _Asker:
         self._checkpoint = checkpoint
         self._pairs = pairs
 
+    def ask(self, calls: list[AnswerCall], texts: Sequence[str], made: Sequence[Programmed]) -> None:
+        """Add a question about each text to `calls`, with what programs made of it."""
+        calls += [self.call(text, tuple(outputs)[:_SCORED]) for text, outputs in zip(texts, made, strict=True)]
+
     def call(self, text: str, candidates: tuple[str, ...], left_out: int | None = None) -> AnswerCall:
         """One question; `left_out` is an example that is not shown."""
-        known = [pair for place, pair in enumerate(self._pairs) if place != left_out]
-        known.sort(key=lambda pair: (-similarity(text, pair[0]), pair))
-        for count in range(min(len(known), SHOWN), -1, -1):
+        others = (pair for place, pair in enumerate(self._pairs) if place != left_out)
+        known = heapq.nsmallest(SHOWN, others, key=lambda pair: (-similarity(text, pair[0]), pair))
+        for count in range(len(known), -1, -1):
             encoded = self._checkpoint.serializer.serialize((INPUT, OUTPUT), (text, Mask()), known[:count], _COLUMNS)
             if len(encoded) <= _MAX_TOKENS:
                 break

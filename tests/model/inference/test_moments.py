@@ -55,6 +55,29 @@ def test_times_of_twelve_and_of_twenty_four_hours(text: str, hour: str, twelve: 
     assert (found["two-digit hour"], found["hour of twelve"], found["AM or PM"]) == (hour, twelve, half)
 
 
+@pytest.mark.parametrize("text", ["APRİL 5, 2020", "8 Auguſt 1778", "5 ıan 2020"])
+def test_letters_that_only_look_like_a_month_are_none(text: str) -> None:
+    assert all(reading != "by name" for reading, _ in date_parts(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [("10:30 pickup", "10"), ("14:30 arrival", "14"), ("18:05 at platform 2", "18"), ("9:15 p.m.", "21")],
+)
+def test_a_word_behind_a_time_is_no_half_of_the_day(text: str, hour: str) -> None:
+    (first, *_) = [dict((name, value) for name, value, _ in parts) for _, parts in time_parts(text)]
+    assert first["two-digit hour"] == hour
+
+
+def test_a_half_of_the_day_belongs_to_the_time_before_it() -> None:
+    assert [
+        dict((n, v) for n, v, _ in parts)["two-digit hour"] for _, parts in time_parts("10:30 and 11:45 pause")
+    ] == [
+        "10",
+        "11",
+    ]
+
+
 def test_stretches_of_the_day() -> None:
     found = {key: value for key, value, _ in span_parts("6:25PM")}
     assert found[30, 0, "{h}:{m:02d}{p}", "-"] == "6:00PM-6:30PM"

@@ -75,6 +75,30 @@ def test_below_the_confidence_there_is_no_value(checkpoint: Checkpoint) -> None:
     assert len(found.candidates) == 1 and found.confidence == found.candidates[0].confidence
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,234,567,890,123,456,789,012,345,678 kg",
+        "999," * 25 + "999 kg",
+        "*".join(["999999999"] * 9),
+        "APRİL 5, 2020",
+        "9" * 400,
+    ],
+)
+def test_numbers_and_dates_that_are_none_break_nothing(checkpoint: Checkpoint, text: str) -> None:
+    shown = [TransformExample("5 km", "3.10686 mile"), TransformExample("18 km", "11.1847 mile")]
+    (found,) = run(checkpoint, shown, [text])
+    assert found.outcome in (TransformationOutcome.VALUE, TransformationOutcome.ABSTAINED)
+    (shown_itself,) = run(checkpoint, [*shown, TransformExample(text, "x")], [text])
+    assert shown_itself.output == "x"
+
+
+def test_many_examples_are_asked_with_those_nearest_to_the_input(checkpoint: Checkpoint) -> None:
+    shown = [TransformExample(f"{number} {word}", word) for number in range(30) for word in ("red", "blue")]
+    (found,) = run(checkpoint, shown, ["7 green"])
+    assert found.output == "green"
+
+
 def test_searches_are_turns_of_their_own_and_all_tokens_are_counted(checkpoint: Checkpoint) -> None:
     task = transform(checkpoint, NAMES, ["Edsger Dijkstra", "one"])
     calls = next(task)
