@@ -41,8 +41,9 @@ class Records(Strict):
                 raise PydanticCustomError("records_form", "records that are lists need 'columns'")
             return Table(records=[record for record in self.records if isinstance(record, dict)])
         names = [column if isinstance(column, str) else column.name for column in self.columns]
+        known = set(names)
         for number, record in enumerate(self.records):
-            unknown = next((name for name in record if name not in names), None) if isinstance(record, dict) else None
+            unknown = next((name for name in record if name not in known), None) if isinstance(record, dict) else None
             if unknown is not None:
                 detail = "record {record} has a field {name} that is no column"
                 where = {"record": number, "name": repr(unknown), "pointer": f"/records/{number}"}

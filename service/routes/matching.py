@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
-from api_schemas.errors import ErrorDetail
 from api_schemas.matching import ColumnSimilarity, MatchedPair, MatchRequest, MatchResponse
 from api_schemas.tables import CellValue, Table
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import AlignedRelations, ComparedPair, PairOptions, Relation, TaughtPair
-from service.errors import InvalidRequestError
+from service.errors import refuse
 from service.limits import ModelRoute, check_table
 from service.routes.answers import MODEL_PROBLEMS, count_answer, model_info, usage_of
 from service.settings import Settings
@@ -37,7 +35,7 @@ async def match_records(
     pairs = _pairs(body, len(left), len(right))
     low, high = body.review_band
     if low > high:
-        _refuse("the review band goes from low to high", "/review_band")
+        refuse("the review band goes from low to high", "/review_band")
     aligned = await run_in_threadpool(AlignedRelations.of, left, right)
     options = PairOptions((low, high), _examples(body, aligned, settings))
     result = await answer(request, engine.match(aligned, pairs, options))
@@ -54,12 +52,12 @@ def _pairs(body: MatchRequest, left: int, right: int) -> list[tuple[int, int]]:
     if body.pairs is None:
         if left != right:
             detail = f"{left} records on the left and {right} on the right are no pairs one by one; send `pairs`"
-            _refuse(detail, "/pairs")
+            refuse(detail, "/pairs")
         return [(number, number) for number in range(left)]
     for number, (one, other) in enumerate(body.pairs):
         for place, (index, count, side) in enumerate(((one, left, "left"), (other, right, "right"))):
             if index >= count:
-                _refuse(f"the {side} side has {count} records, numbered from 0", f"/pairs/{number}/{place}")
+                refuse(f"the {side} side has {count} records, numbered from 0", f"/pairs/{number}/{place}")
     return [(one, other) for one, other in body.pairs]
 
 
@@ -73,7 +71,7 @@ def _examples(body: MatchRequest, aligned: AlignedRelations, settings: Settings)
             for place, (name, side) in enumerate((("left", example.left), ("right", example.right)))
         ]
         if known.setdefault(frozenset(rows), example.match) is not example.match:
-            _refuse("two examples answer one pair differently", pointer)
+            refuse("two examples answer one pair differently", pointer)
         found.append(TaughtPair(rows[0], rows[1], example.match))
     return tuple(found)
 
@@ -84,20 +82,18 @@ def _example_row(
     if isinstance(given, int):
         rows = aligned.rows[side]
         if given >= len(rows):
-            _refuse(f"this side has {len(rows)} records, numbered from 0", pointer)
+            refuse(f"this side has {len(rows)} records, numbered from 0", pointer)
         return rows[given]
     values = check_table(Table(records=[dict(given)]), settings, pointer)[0]
     by_place: dict[int, str | None] = {}
     for name, value in zip(given, values, strict=True):
         place = aligned.place(name)
         if place is None:
-            _refuse(f"neither side has a column {name!r}", pointer)
+            refuse(f"neither side has a column {name!r}", pointer)
+        if place in by_place:
+            refuse(f"two fields are the column {aligned.names[place]!r}", pointer)
         by_place[place] = value
     return tuple(by_place.get(place) for place in range(len(aligned.names)))
-
-
-def _refuse(detail: str, pointer: str) -> NoReturn:
-    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer)])
 
 
 def _pair(one: ComparedPair) -> MatchedPair:

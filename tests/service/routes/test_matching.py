@@ -100,6 +100,7 @@ async def test_without_pairs_the_first_goes_with_the_first(client: Client, engin
             {"examples": [{"left": 0, "right": 0, "match": True}, {"left": 0, "right": 0, "match": False}]},
             "/examples/1",
         ),
+        ({"examples": [{"left": 0, "right": {"Name": "x", "NAME ": "y"}, "match": True}]}, "/examples/0/right"),
         ({"unknown": 1}, "/unknown"),
     ],
 )
