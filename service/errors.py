@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -63,6 +63,15 @@ class MediaTypeError(ServiceError):
 
 class InvalidRequestError(ServiceError):
     """The request does not fit the table that it came with, or a limit."""
+
+
+def refuse(detail: str, pointer: str, row: int | None = None, column: str | None = None) -> NoReturn:
+    """Refuse a request for one fault at one place.
+
+    Raises:
+        InvalidRequestError: always.
+    """
+    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, row=row, column=column)])
 
 
 class ClientGoneError(ServiceError):

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api_schemas.errors import ErrorDetail
 from api_schemas.tables import Table
 from service.engine import QueueFullError
-from service.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError, respond
+from service.errors import BodyTooLargeError, InvalidRequestError, MediaTypeError, refuse, respond
 from service.settings import Settings
 
 
@@ -107,15 +107,17 @@ def _check_media_type(content_type: str) -> None:
         raise MediaTypeError("send the body in UTF-8")
 
 
-def check_length(text: str | None, settings: Settings, pointer: str, column: str) -> None:
-    """Refuse a value that comes with the options and is longer than a cell may be.
+def check_length(
+    text: str | None, settings: Settings, pointer: str, column: str | None = None, row: int | None = None
+) -> None:
+    """Refuse a text outside a table, or a value that comes with the options, that is longer than a cell may be.
 
     Raises:
         InvalidRequestError: it points at `pointer`.
     """
     if text is not None and len(text) > settings.max_cell_characters:
         detail = f"a value has {len(text)} characters, at most {settings.max_cell_characters} are taken"
-        raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, column=column)])
+        refuse(detail, pointer, row, column)
 
 
 def check_table(table: Table, settings: Settings, pointer: str = "/table") -> list[tuple[str | None, ...]]:

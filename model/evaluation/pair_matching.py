@@ -1,8 +1,8 @@
 """Pairs judged one by one, without the tables they are from: what `/v1/match` does.
 
-Nothing is learned from a set that is measured but where a row says so: the trees are fitted to the training pairs of
-the other sets and to pairs made from corpus tables. Of the 50 labelled pairs of the set's own training part,
-half are those that the judge is least sure of and half are drawn.
+Nothing is learned from a set that is measured but where a row says so: the trees are fitted to the training and
+validation pairs of the other sets and to pairs made from corpus tables. Of the 50 labelled pairs of the set's own
+training part, half are those that the judge is least sure of and half are drawn.
 """
 
 from __future__ import annotations

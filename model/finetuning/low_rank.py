@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -92,7 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; gives 0."""
     options = _parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    training = TrainingConfig(**{field.name: getattr(options, field.name) for field in fields(TrainingConfig)})
+    chosen: dict[str, Any] = {
+        field.name: getattr(options, field.name) for field in fields(TrainingConfig) if field.name not in _SET
+    }
+    training = TrainingConfig(**chosen, **_NO_LOSS | _LOSSES[options.task])
     checkpoint = load_checkpoint(options.checkpoint, precision="float32")
     tables = read_training_tables(corpus_path(options.corpus), options.max_rows)
     left_out = related(options.leave_out) if options.leave_out else ()
@@ -133,15 +137,25 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--max-seconds", type=float, help="stop after this time even if steps are left")
     parser.add_argument("--max-rows", type=int, default=120, help="rows kept of each table")
-    for field in fields(TrainingConfig):
+    for field in (field for field in fields(TrainingConfig) if field.name not in _SET):
         kind = float if isinstance(field.default, float) else int
         default = _DEFAULTS.get(field.name, field.default)
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=default)
     return parser.parse_args(argv)
 
 
-_DEFAULTS = {"steps": 600, "warmup_steps": 40, "learning_rate": 2e-3, "match_weight": 1.0, "weight_decay": 0.0}
+_DEFAULTS = {"steps": 600, "warmup_steps": 40, "learning_rate": 1.5e-3, "weight_decay": 0.0}
 """Where adapters differ from pretraining."""
+
+_NO_LOSS: dict[str, Any] = {"answer_weight": 0.0, "detection_weight": 0.0, "match_weight": 0.0}
+_LOSSES: dict[str, dict[str, Any]] = {
+    "match": {"match_weight": 1.0},
+    "extract": {"questions": 5},
+    "transform": {"answer_weight": 1.0},
+}
+"""The one loss of each task; the others are left out. Questions are how many a fixed shape has room for."""
+
+_SET = {*_NO_LOSS, "questions"}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """`python -m model.finetuning.pairs`: teach a checkpoint to judge pairs of records one by one.
 
 Two things are made: how rare words are, counted over the training tables of the corpus, and trees over similarities,
-from labelled training pairs of several sets and from windows of corpus tables in which entities are told twice. For a
-figure about one set, the trees are fitted without it (`model.evaluation.pair_matching`); the words are of the corpus
-alone. The trees' own logit is the probability: calibrators that were fitted to what trees said of sets they had not
-learned from changed the level for the worse on most sets.
+from labelled pairs of several sets (of their training and validation parts) and from windows of corpus tables in which
+entities are told twice. For a figure about one set, the trees are fitted without it (`model.evaluation.pair_matching`);
+the words are of the corpus alone. The trees' own logit is the probability: calibrators that were fitted to what trees
+said of sets they had not learned from changed the level for the worse on most sets.
 """
 
 from __future__ import annotations

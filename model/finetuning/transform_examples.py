@@ -19,14 +19,12 @@ from model.config import TrainingConfig
 from model.corpus import Table
 from model.dataset import Query, TrainingExample, table_weights
 from model.inference.moments import DAYS, MONTHS
+from model.inference.transformation import INPUT, OUTPUT, SHOWN
 from model.serialization import Mask, TupleSerializer
-
-INPUT, OUTPUT = "input", "output"
 
 Program = Callable[[str], str | None]
 """Output of an input; None where it does not apply."""
 
-_MOST_EXAMPLES = 5
 _ROWS = 24
 _FEWEST = 3
 _TRIES = 12
@@ -97,11 +95,11 @@ class TransformFactory:
         return [row[0] for row in full], _finished(rng.choice(SIMPLE)(rng), rng)
 
     def _examples(self, pairs: Sequence[tuple[str, str]], rng: random.Random) -> list[TrainingExample]:
-        shuffled = rng.sample(list(pairs), min(len(pairs), _MOST_EXAMPLES + 2))
-        asked, known = shuffled[:2], shuffled[2:] or shuffled[1:2]
+        shuffled = rng.sample(list(pairs), min(len(pairs), SHOWN + 2))
+        asked, known = shuffled[:2], shuffled[2:]
         made = []
         for target in asked[: 1 if len(shuffled) == _FEWEST else 2]:
-            behind = [pair for pair in known if pair != target][: rng.randint(1, _MOST_EXAMPLES)]
+            behind = known[: rng.randint(1, SHOWN)]
             columns = rng.sample(range(1, self.serializer.config.max_attributes + 1), 2)
             answer = self.serializer.answer_ids(target[1])
             encoded = self.serializer.serialize((INPUT, OUTPUT), (target[0], Mask()), behind, columns)

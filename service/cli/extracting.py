@@ -14,7 +14,7 @@ import typer
 from service.cli.cleaning import Delimiter, EncodingName, File, ModelFolder, Quiet, loaded
 from service.cli.judging import Extracted, JudgingError, Wanted
 from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
-from service.cli.whole_tables import WholeTable, read_whole, written_csv
+from service.cli.whole_tables import WholeTable, read_whole, say_damaged, written_csv
 from service.storage.files import written_whole
 from service.storage.table_file import TableFileError
 
@@ -155,6 +155,5 @@ def _show(table: WholeTable, wanted: Sequence[Wanted], summary: dict[str, object
     assert isinstance(values, dict)
     for one in wanted:
         say(f"{one.name}: {values[one.name]:,} of {len(table.rows):,} texts")
-    if table.damaged:
-        say(f"Left alone: {table.path}: {table.damaged} damaged rows", style="yellow")
+    say_damaged(table)
     say(f"Table: {summary['output']}")

@@ -13,9 +13,9 @@ import typer
 from service.cli.cleaning import Delimiter, EncodingName, ModelFolder, Quiet, loaded
 from service.cli.judging import JudgingError, Planned, Resolved, ResolvedEntity, ResolvingOptions
 from service.cli.picture import resolution_picture
-from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
-from service.cli.whole_tables import WholeTable, read_whole, written_csv
-from service.storage.files import same_file, written_whole
+from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
+from service.cli.whole_tables import WholeTable, read_whole, say_damaged, written_csv
+from service.storage.files import written_whole
 from service.storage.table_file import TableFileError
 
 PROBLEMS = (TableFileError, JudgingError, OSError)
@@ -136,12 +136,7 @@ def _places(
     if output is None:
         raise CommandError("say where the golden records go: -o OUT")
     members = output.with_name(f"{output.stem}.members.csv")
-    written = [path for path in (output, members, *others) if path is not None]
-    for path in written:
-        if any(same_file(path, Path(file)) for file in files):
-            raise CommandError(f"{path} is an input, and inputs are never written")
-    if len({path.absolute() for path in written}) < len(written):
-        raise CommandError("two outputs would be one file")
+    check_places(output, [Path(file) for file in files], members, *others)
     return output, members
 
 
@@ -235,8 +230,7 @@ def _show(resolved: Resolved, tables: Sequence[WholeTable], places: tuple[Path, 
     decided = {"rivals": "standing among rivals", "agreement": "what the columns agree on"}[resolved.method]
     say(f"decided by {decided}, in {resolved.seconds:.1f} s")
     for table in tables:
-        if table.damaged:
-            say(f"Left alone: {table.path}: {table.damaged} damaged rows", style="yellow")
+        say_damaged(table)
     say(f"Golden records: {places[0]}")
     say(f"Members:        {places[1]}")
     if pairs is not None:

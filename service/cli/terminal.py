@@ -40,13 +40,13 @@ class CommandError(Exception):
     """A command cannot go on; the message is for the person at the terminal."""
 
 
-def check_places(output: Path, inputs: Sequence[Path], details: Path | None) -> None:
-    """Refuse to write over an input, or two outputs into one file.
+def check_places(output: Path, inputs: Sequence[Path], *others: Path | None) -> None:
+    """Refuse to write over an input, or two outputs into one file; `others` are further outputs, where there are any.
 
     Raises:
         CommandError: it says which.
     """
-    written = [output, *([details] if details else [])]
+    written = [output, *(path for path in others if path is not None)]
     for path in written:
         if any(same_file(path, one) for one in inputs):
             raise CommandError(f"{path} is an input, and inputs are never written")

@@ -13,7 +13,7 @@ import typer
 from service.cli.cleaning import Delimiter, EncodingName, File, ModelFolder, Quiet, loaded
 from service.cli.judging import JudgingError, Transformed
 from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
-from service.cli.whole_tables import WholeTable, read_whole, written_csv
+from service.cli.whole_tables import WholeTable, read_whole, say_damaged, written_csv
 from service.storage.files import written_whole
 from service.storage.table_file import TableFileError
 
@@ -138,6 +138,5 @@ def _show(table: WholeTable, name: str, found: Sequence[Transformed], summary: d
     told = Counter(one.detail for one in found if one.outcome == "value" and one.evidence_source == "program")
     for detail, count in told.most_common(3):
         say(f"  {count:,} by: {detail}")
-    if table.damaged:
-        say(f"Left alone: {table.path}: {table.damaged} damaged rows", style="yellow")
+    say_damaged(table)
     say(f"Table: {summary['output']}")

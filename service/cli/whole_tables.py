@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from service.cli.cleaning import opened
+from service.cli.terminal import say
 from service.storage.files import written_whole
 from service.storage.table_file import TableFile, Text, unique_names
 
@@ -51,3 +52,9 @@ def written_csv(path: Path) -> Iterator[Any]:
         yield csv.writer(text, lineterminator="\n")
         text.flush()
         text.detach()
+
+
+def say_damaged(table: WholeTable) -> None:
+    """Tell that rows which cannot be read are not in what was written."""
+    if table.damaged:
+        say(f"Left out: {table.path}: {table.damaged} damaged rows", style="yellow")

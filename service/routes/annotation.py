@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from fastapi import APIRouter, Request
 
 from api_schemas.annotation import AnnotatedColumn, AnnotationRequest, AnnotationResponse, LabelCandidate
-from api_schemas.errors import ErrorDetail
 from api_schemas.tables import cell_text
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import BUILT_IN_LABELS, AnnotationOptions, LabelledColumn, Relation
-from service.errors import InvalidRequestError
+from service.errors import refuse
 from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import MODEL_PROBLEMS, count_answer, model_info, usage_of
 from service.settings import Settings
@@ -56,20 +53,16 @@ def _options(body: AnnotationRequest, settings: Settings) -> AnnotationOptions:
     known: set[str] = set()
     for number, label in enumerate(labels):
         if not label.strip():
-            _refuse("a label needs a name", f"/labels/{number}")
+            refuse("a label needs a name", f"/labels/{number}")
         if label in known:
-            _refuse("a label is given twice", f"/labels/{number}")
+            refuse("a label is given twice", f"/labels/{number}")
         known.add(label)
     examples = []
     for number, example in enumerate(body.examples):
         if example.label not in known:
-            _refuse("the label is none of the labels", f"/examples/{number}/label")
+            refuse("the label is none of the labels", f"/examples/{number}/label")
         values = tuple(cell_text(value) for value in example.values)
         for place, value in enumerate(values):
             check_length(value, settings, f"/examples/{number}/values/{place}", example.label)
         examples.append(LabelledColumn(values, example.label))
     return AnnotationOptions(tuple(labels), body.min_confidence, body.max_candidates, tuple(examples))
-
-
-def _refuse(detail: str, pointer: str) -> NoReturn:
-    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer)])

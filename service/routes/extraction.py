@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from fastapi import APIRouter, Request
 
-from api_schemas.errors import ErrorDetail
 from api_schemas.extraction import ExtractedValue, ExtractionRequest, ExtractionResponse
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import AskedAttribute, Extraction, ExtractionExample
-from service.errors import InvalidRequestError
+from service.errors import refuse
 from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import MODEL_PROBLEMS, ColumnIndex, count_answer, evidence_of, model_info, usage_of
 from service.settings import Settings
@@ -44,13 +42,9 @@ def _texts(body: ExtractionRequest, settings: Settings) -> list[str | None]:
     """The texts, or the cells of the column, within all limits."""
     if isinstance(body.texts, list):
         if len(body.texts) > settings.max_rows:
-            _refuse(
-                f"there are {len(body.texts)} texts, at most {settings.max_rows} are taken in one request", "/texts"
-            )
+            refuse(f"there are {len(body.texts)} texts, at most {settings.max_rows} are taken in one request", "/texts")
         for number, text in enumerate(body.texts):
-            if len(text) > settings.max_cell_characters:
-                most = settings.max_cell_characters
-                _refuse(f"a text has {len(text)} characters, at most {most} are taken", f"/texts/{number}", number)
+            check_length(text, settings, f"/texts/{number}", row=number)
         return list(body.texts)
     rows = check_table(body.texts.table, settings, "/texts/table")
     column = ColumnIndex(body.texts.table.names).find(body.texts.column, "/texts/column")
@@ -64,31 +58,27 @@ def _attributes(body: ExtractionRequest, texts: int, settings: Settings) -> list
         detail = (
             f"texts and attributes make {questions} questions, at most {settings.max_cells} are taken in one request"
         )
-        _refuse(detail, "/attributes")
+        refuse(detail, "/attributes")
     names: set[str] = set()
     found = []
     for number, attribute in enumerate(body.attributes):
         pointer = f"/attributes/{number}"
         if not attribute.name.strip():
-            _refuse("an attribute needs a name", f"{pointer}/name")
+            refuse("an attribute needs a name", f"{pointer}/name")
         if attribute.name in names:
-            _refuse("an attribute is asked twice", f"{pointer}/name")
+            refuse("an attribute is asked twice", f"{pointer}/name")
         names.add(attribute.name)
         told: dict[str, str | None] = {}
         for place, example in enumerate(attribute.examples):
             where = f"{pointer}/examples/{place}"
             check_length(example.text, settings, f"{where}/text", attribute.name)
             if example.value is not None and (not example.value.strip() or example.value not in example.text):
-                _refuse("the value does not stand in the text", f"{where}/value")
+                refuse("the value does not stand in the text", f"{where}/value")
             if told.setdefault(example.text, example.value) != example.value:
-                _refuse("two examples answer one text differently", where)
+                refuse("two examples answer one text differently", where)
         examples = tuple(ExtractionExample(text, value) for text, value in told.items())
         found.append(AskedAttribute(attribute.name, attribute.description, examples))
     return found
-
-
-def _refuse(detail: str, pointer: str, row: int | None = None) -> NoReturn:
-    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, row=row)])
 
 
 def _result(one: Extraction, names: Sequence[str]) -> ExtractedValue:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import NoReturn
 
 from fastapi import APIRouter, Request
 
@@ -13,7 +12,7 @@ from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionRe
 from api_schemas.tables import Table
 from service import engine as words
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
-from service.errors import InvalidRequestError
+from service.errors import InvalidRequestError, refuse
 from service.limits import ModelRoute, check_length, check_table
 from service.routes.answers import MODEL_PROBLEMS, count_answer, model_info, usage_of
 from service.settings import Settings
@@ -92,9 +91,9 @@ def resolution_options(
     """
     low, high = body.review_band
     if low > high:
-        _refuse("the review band goes from low to high", "/review_band")
+        refuse("the review band goes from low to high", "/review_band")
     if body.cardinality != "many_to_many" and len(relations) != 2:
-        _refuse("only two tables are linked one to one or one to many", "/cardinality")
+        refuse("only two tables are linked one to one or one to many", "/cardinality")
     rules, examples = _preferences(body, relations, settings)
     return words.ResolutionOptions(
         threshold=body.threshold,
@@ -121,20 +120,20 @@ def _examples(body: ResolutionRequest, relations: Sequence[words.Relation]) -> t
         ]
         pair = frozenset(sides)
         if len(pair) == 1:
-            _refuse("an example compares a record with itself", pointer)
+            refuse("an example compares a record with itself", pointer)
         if len(relations) == 2 and sides[0].relation == sides[1].relation:
-            _refuse("an example compares two records of one table, but two tables are linked", pointer)
+            refuse("an example compares two records of one table, but two tables are linked", pointer)
         if known.setdefault(pair, example.match) is not example.match:
-            _refuse("two examples answer one pair differently", pointer)
+            refuse("two examples answer one pair differently", pointer)
         found.append(words.PairExample(sides[0], sides[1], example.match))
     return tuple(found)
 
 
 def _place(place: schema.RecordPlace, relations: Sequence[words.Relation], pointer: str) -> words.RecordPlace:
     if place.table >= len(relations):
-        _refuse(f"there is no table {place.table}", f"{pointer}/table")
+        refuse(f"there is no table {place.table}", f"{pointer}/table")
     if place.row >= len(relations[place.table]):
-        _refuse(f"the table has {len(relations[place.table])} rows, numbered from 0", f"{pointer}/row", place.row)
+        refuse(f"the table has {len(relations[place.table])} rows, numbered from 0", f"{pointer}/row", place.row)
     return words.RecordPlace(place.table, place.row)
 
 
@@ -148,10 +147,10 @@ def _preferences(
     for number, one in enumerate(body.preferences):
         pointer = f"/preferences/{number}"
         if one.column not in names:
-            _refuse("no table has such a column", f"{pointer}/column", column=one.column)
+            refuse("no table has such a column", f"{pointer}/column", column=one.column)
         if one.rule is not None and one.preferred is None and one.other is None:
             if one.column in rules:
-                _refuse("two rules for one column", pointer, column=one.column)
+                refuse("two rules for one column", pointer, column=one.column)
             _check_rule(one.rule, names, len(relations), f"{pointer}/rule")
             rules[one.column] = words.NamedPreference(one.column, one.rule)
         elif one.rule is None and one.preferred and one.other:
@@ -159,20 +158,16 @@ def _preferences(
             check_length(one.other, settings, f"{pointer}/other", one.column)
             examples.append(words.NamedPreferenceExample(one.column, one.preferred, one.other))
         else:
-            _refuse("a preference is either a rule, or what is preferred to another value", pointer)
+            refuse("a preference is either a rule, or what is preferred to another value", pointer)
     return tuple(rules.values()), tuple(examples)
 
 
 def _check_rule(rule: str, names: Collection[str], tables: int, pointer: str) -> None:
     kind, _, what = rule.partition(":")
     if kind == "newest" and what and what not in names:
-        _refuse("no table has such a column", pointer, column=what)
+        refuse("no table has such a column", pointer, column=what)
     if kind == "table" and int(what) >= tables:
-        _refuse(f"there is no table {what}", pointer)
-
-
-def _refuse(detail: str, pointer: str, row: int | None = None, column: str | None = None) -> NoReturn:
-    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, row=row, column=column)])
+        refuse(f"there is no table {what}", pointer)
 
 
 def _cluster(entity: words.Entity) -> schema.EntityCluster:

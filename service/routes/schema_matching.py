@@ -12,7 +12,7 @@ from api_schemas.schema_matching import SchemaMatchingRequest, SchemaMatchingRes
 from api_schemas.tables import Table
 from service import engine as words
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
-from service.errors import InvalidRequestError
+from service.errors import InvalidRequestError, refuse
 from service.limits import ModelRoute, check_table
 from service.routes.answers import MODEL_PROBLEMS, ColumnIndex, count_answer, model_info, usage_of
 from service.settings import Settings
@@ -78,11 +78,11 @@ def schema_matching_options(body: SchemaMatchingRequest) -> words.SchemaMatching
         pointer = f"/examples/{number}"
         pair = sources.find(example.source, f"{pointer}/source"), targets.find(example.target, f"{pointer}/target")
         if known.get(pair, example.match) is not example.match:
-            _refuse("two examples answer one pair differently", pointer)
+            refuse("two examples answer one pair differently", pointer)
         if example.match and pair not in known:
             for place, side, held in zip(pair, ("source", "target"), taken, strict=True):
                 if body.one_to_one and place in held:
-                    _refuse("two examples match one column, though columns are matched one to one", f"{pointer}/{side}")
+                    refuse("two examples match one column, though columns are matched one to one", f"{pointer}/{side}")
                 held.add(place)
         known[pair] = example.match
     return words.SchemaMatchingOptions(
@@ -91,10 +91,6 @@ def schema_matching_options(body: SchemaMatchingRequest) -> words.SchemaMatching
         examples=tuple(words.SchemaExample(*pair, is_match) for pair, is_match in known.items()),
         max_candidates=body.max_candidates,
     )
-
-
-def _refuse(detail: str, pointer: str) -> None:
-    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer)])
 
 
 def _match(one: words.ColumnMatch, sources: Sequence[str], targets: Sequence[str]) -> schema.ColumnMatch:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from fastapi import APIRouter, Request
 
 from api_schemas.cleaning import Candidate
@@ -11,8 +9,8 @@ from api_schemas.errors import ErrorDetail
 from api_schemas.transformation import TransformedText, TransformRequest, TransformResponse
 from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import Transformation, TransformationOptions, TransformExample
-from service.errors import InvalidRequestError
-from service.limits import ModelRoute
+from service.errors import InvalidRequestError, refuse
+from service.limits import ModelRoute, check_length
 from service.routes.answers import MODEL_PROBLEMS, count_answer, evidence_of, model_info, usage_of
 from service.settings import Settings
 
@@ -46,9 +44,7 @@ def _examples(body: TransformRequest, settings: Settings) -> list[TransformExamp
     told: dict[str, int] = {}
     for place, example in enumerate(body.examples):
         for side, text in (("input", example.input), ("output", example.output)):
-            if len(text) > settings.max_cell_characters:
-                most = settings.max_cell_characters
-                _refuse(f"a text has {len(text)} characters, at most {most} are taken", f"/examples/{place}/{side}")
+            check_length(text, settings, f"/examples/{place}/{side}")
         first = told.setdefault(example.input, place)
         if body.examples[first].output != example.output:
             detail = f"examples {first} and {place} have one input and different outputs"
@@ -60,15 +56,9 @@ def _examples(body: TransformRequest, settings: Settings) -> list[TransformExamp
 def _check_inputs(body: TransformRequest, settings: Settings) -> None:
     if len(body.inputs) > settings.max_rows:
         detail = f"there are {len(body.inputs)} inputs, at most {settings.max_rows} are taken in one request"
-        _refuse(detail, "/inputs")
+        refuse(detail, "/inputs")
     for number, text in enumerate(body.inputs):
-        if len(text) > settings.max_cell_characters:
-            most = settings.max_cell_characters
-            _refuse(f"a text has {len(text)} characters, at most {most} are taken", f"/inputs/{number}", number)
-
-
-def _refuse(detail: str, pointer: str, row: int | None = None) -> NoReturn:
-    raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, row=row)])
+        check_length(text, settings, f"/inputs/{number}", row=number)
 
 
 def _output(one: Transformation) -> TransformedText:
