@@ -11,7 +11,7 @@ from api_schemas.models import Answer, ModelInfo, Usage
 from api_schemas.tables import CellValue, Name, Strict, Table
 
 MAX_LABELS = 1000
-MAX_EXAMPLES = 2000
+MAX_EXAMPLES = 500
 
 
 class LabelledColumn(Strict):

@@ -42,10 +42,11 @@ Floats = npt.NDArray[np.float32]
 def name_words(name: str) -> tuple[str, ...]:
     """The words of a name, in lower case and singular: `dbo:countryCodes` gives country and code."""
     spaced = _CAMEL.sub(" ", name.rpartition(":")[2].replace("_", " "))
-    return tuple(_singular(word.lower()) for word in _LETTERS.findall(spaced))
+    return tuple(singular(word.lower()) for word in _LETTERS.findall(spaced))
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
+    """A word without the usual endings of English plurals."""
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
@@ -60,16 +61,22 @@ def chosen_values(values: Iterable[str | None]) -> list[str]:
     return [distinct[place] for place in places.tolist()]
 
 
-@lru_cache(maxsize=200_000)
-def grams(value: str) -> tuple[int, ...]:
+def grams(value: str) -> npt.NDArray[np.uint16]:
     """The n-grams of a value and its words, as places in the table of vectors."""
-    text = f"<{value[:_READ_CHARACTERS].lower()}>"
+    return _grams(value[:_READ_CHARACTERS], len(value) // 4)
+
+
+@lru_cache(maxsize=4096)
+def _grams(value: str, length: int) -> npt.NDArray[np.uint16]:
+    """N-grams of the beginning of a value of a rough length."""
+    text = f"<{value.lower()}>"
     shape = "".join(
         "9" if one.isdigit() else "A" if one.isupper() else "a" if one.isalpha() else one for one in value[:20]
     )
     parts = {text[start : start + size] for size in _GRAMS for start in range(len(text) - size + 1)}
-    parts |= {f"={word}" for word in text[1:-1].split()} | {f"#{shape}", f"#{len(value) // 4}", f"=={text}"}
-    return tuple(zlib.crc32(part.encode("utf-8", "surrogatepass")) % BUCKETS for part in sorted(parts))
+    parts |= {f"={word}" for word in text[1:-1].split()} | {f"#{shape}", f"#{length}", f"=={text}"}
+    places = [zlib.crc32(part.encode("utf-8", "surrogatepass")) % BUCKETS for part in sorted(parts)]
+    return np.array(places, dtype=np.uint16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +100,14 @@ class NameModel:
         """How much the values speak for each word, (words,): its log-odds above those of any column."""
         if not values:
             return np.zeros(len(self.words), dtype=np.float32)
-        means = np.stack([self.vectors[list(grams(value))].mean(0) for value in values])
+        means = np.stack([self.vectors[grams(value)].mean(0) for value in values])
         evidence: Floats = self.weights @ means.mean(0) + self.bias - self.prior
         return evidence
+
+    def speaking(self, words: Sequence[int]) -> tuple[Floats, float]:
+        """How much each n-gram speaks for some words, by their places, on average, (BUCKETS,), and what to add."""
+        direction = self.weights[list(words)].mean(0)
+        return np.asarray(self.vectors @ direction), float((self.bias - self.prior)[list(words)].mean())
 
     def places(self, words: Iterable[str]) -> list[int]:
         """Where words stand in `words`; those that it does not know are left out."""

@@ -109,7 +109,7 @@ def _means(vectors: nn.EmbeddingBag, columns: Sequence[NamedColumn], rng: random
     """For each column the mean over some of its values of the mean vector of their n-grams."""
     chosen = [rng.sample(one.values, min(len(one.values), rng.randint(1, _VALUES))) for one in columns]
     bags = [grams(value) for values in chosen for value in values]
-    flat = torch.tensor([place for bag in bags for place in bag])
+    flat = torch.from_numpy(np.concatenate(bags).astype(np.int64))
     starts = torch.tensor(np.cumsum([0, *(len(bag) for bag in bags[:-1])]))
     owner = torch.tensor([row for row, values in enumerate(chosen) for _ in values])
     sums = torch.zeros(len(columns), WIDTH).index_add(0, owner, vectors(flat, starts))

@@ -21,7 +21,7 @@ from rapidfuzz import fuzz
 
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
-from model.inference.batching import AnswerCall, ModelTask, Progress
+from model.inference.batching import AnswerCall, ModelTask, Progress, StepCall
 from model.inference.canonical import Canonical
 from model.inference.formats import KINDS, accepted_kinds, kind_shares
 from model.inference.generation import AnswerQuery
@@ -156,8 +156,11 @@ def annotate(
     asked = [(canonical.relation, attribute) for attribute in range(len(canonical.attributes))]
     judged, tokens = yield from witnesses(checkpoint, asked, labels, progress)
     confidences = [calibrator.predict(features) for features in judged]
-    if options.examples:
-        taught = _Taught.of(checkpoint.names, labels, options.examples)
+    if len({example.label for example in options.examples}) > 1:  # of one label alone nothing tells others apart
+        made: list[_Taught] = []
+        names = checkpoint.names
+        yield [StepCall(lambda: made.append(_Taught.of(names, labels, options.examples)))]
+        taught = made[0]
         columns = [canonical.relation.column(attribute) for attribute in range(len(canonical.attributes))]
         confidences = [taught.confidences(column, own) for column, own in zip(columns, confidences, strict=True)]
     annotations = [
@@ -318,6 +321,7 @@ def _features(
     label_in_values                         share of the values in which a word of the label stands
     """
     values = chosen_values(column)
+    said = [set(name_words(value[:_READ_CHARACTERS])) for value in values]
     spoken = _spoken(names, values, labels)
     shares = kind_shares(values) if values else {}
     header = np.array([_likeness(name, label) for label in labels])
@@ -334,7 +338,7 @@ def _features(
             "kind_misfit": 1.0 - fit if accepted else 0.0,
             "untyped_misfit": 0.0 if accepted else typed,
             "header": header[number],
-            "label_in_values": _share_with(values, name_words(label)),
+            "label_in_values": _share_with(said, name_words(label)),
         }
         rows[number] = [known.get(name, 0.0) for name in FEATURES]
     for rank, source in _RANKS.items():
@@ -389,11 +393,12 @@ def _likeness(name: str, label: str) -> float:
     return fuzz.token_set_ratio(one, other) / 100.0 if one and other else 0.0
 
 
-def _share_with(values: Sequence[str], words: Sequence[str]) -> float:
+def _share_with(said: Sequence[set[str]], words: Sequence[str]) -> float:
+    """Share of the values, by their words, in which a word of a label stands."""
     wanted = {word for word in words if len(word) > 2}
-    if not values or not wanted:
+    if not said or not wanted:
         return 0.0
-    return sum(bool(wanted & set(name_words(value))) for value in values) / len(values)
+    return sum(bool(wanted & one) for one in said) / len(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,42 +408,56 @@ class _Taught:
     Attributes:
         known: places of the labels that have examples.
         coefficients, intercepts: a row for each of them.
+        examples: the labelled columns as the classifier sees them, a row each.
     """
 
     names: NameModel
     known: tuple[int, ...]
     coefficients: Floats
     intercepts: Floats
+    examples: Floats
 
     @classmethod
     def of(cls, names: NameModel, labels: Sequence[str], examples: Sequence[LabelledColumn]) -> _Taught:
-        """Fit the classifier to columns whose label is known."""
+        """Fit the classifier to columns whose label is known, of two labels or more."""
         from sklearn.linear_model import LogisticRegression
 
         ordered = sorted(examples, key=lambda one: (one.label, [value or "" for value in one.values]))
         wanted = [labels.index(example.label) for example in ordered]
         vectors = np.stack([_vector(names, one.values) for one in ordered])
         known = tuple(sorted(set(wanted)))
-        if len(known) == 1:
-            return cls(names, known, np.zeros((1, vectors.shape[1])), np.zeros(1))
-        fitted = LogisticRegression(C=_STRENGTH, max_iter=1000).fit(vectors, wanted)
-        coefficients, intercepts = np.asarray(fitted.coef_), np.asarray(fitted.intercept_)
+        # Columns are fewer than features: in the space that they span the solution is the same.
+        left, spread, right = np.linalg.svd(vectors, full_matrices=False)
+        fitted = LogisticRegression(C=_STRENGTH, max_iter=1000).fit(left * spread, wanted)
+        coefficients, intercepts = np.asarray(fitted.coef_) @ right, np.asarray(fitted.intercept_)
         if len(known) == 2:  # scikit-learn keeps one row then
             coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts / 2
-        return cls(names, known, coefficients, intercepts)
+        return cls(names, known, coefficients, intercepts, vectors)
 
     def confidences(self, column: Sequence[Value], own: Floats) -> Floats:
-        """Probabilities of all labels: by the classifier for those that have examples, else as without examples."""
-        scores = self.coefficients @ _vector(self.names, column) + self.intercepts
+        """Probabilities of all labels: by the classifier for those that have examples, else as without examples.
+
+        Where other labels have none, the classifier has only as much to share out as the labels with examples had, or
+        as the column is like the nearest example: a column unlike all of them is no more theirs than before.
+        """
+        vector = _vector(self.names, column)
+        scores = self.coefficients @ vector + self.intercepts
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
-        left = float(np.delete(own, self.known).max(initial=0.0))
         mixed = own.copy()
-        mixed[list(self.known)] = chances * (1.0 - left * (left > float(own[list(self.known)].max())))
+        mixed[list(self.known)] = chances * (1.0 if len(self.known) == len(own) else self._share(vector, own))
         return np.asarray(np.round(mixed, 6))
+
+    def _share(self, vector: Floats, own: Floats) -> float:
+        """How much of the probability is the known labels' together."""
+        likeness = float((self.examples[:, :_HASHED] @ vector[:_HASHED]).max())  # cosines of n-grams
+        left = float(np.delete(own, self.known).max(initial=0.0))
+        most = 1.0 - left * (left > float(own[list(self.known)].max()))
+        return min(most, max(float(own[list(self.known)].sum()), likeness))
 
 
 _STRENGTH = 30.0
+_READ_CHARACTERS = 400
 _KIND_SCALE, _NAME_SCALE = 1.4, 0.026
 _HASHED = 1 << 12
 
@@ -448,8 +467,7 @@ def _vector(names: NameModel, column: Sequence[Value]) -> Floats:
     values = chosen_values(column)
     counts = np.zeros(_HASHED)
     for value in values:
-        for place in grams(value):
-            counts[place * _HASHED // BUCKETS] += 1.0
+        np.add.at(counts, grams(value).astype(np.int64) * _HASHED // BUCKETS, 1.0)
     counts = np.log1p(counts)
     counts /= max(1e-9, float(np.linalg.norm(counts)))
     shares = kind_shares(values) if values else {}
@@ -470,7 +488,8 @@ def _decide(
     best = candidates[0]
     known = dict(zip(FEATURES, features[order[0]].tolist(), strict=True))
     label = best.label if best.confidence >= options.min_confidence else None
-    return Annotation(attribute, candidates, label, _reason(known, bool(options.examples)))
+    taught = {example.label for example in options.examples}
+    return Annotation(attribute, candidates, label, _reason(known, len(taught) > 1 and best.label in taught))
 
 
 def _reason(known: Mapping[str, float], taught: bool) -> str:

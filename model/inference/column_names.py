@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from model.inference.columns import Floats
 from model.inference.records import words
+from model.naming import singular
 
 NAME_FEATURES = (
     "name_equal",
@@ -70,11 +71,13 @@ class ColumnName:
         table: the table that the name says it is of, where a schema has several; else the empty string.
         parts: what the name is written from, split at case, punctuation and digits; without what all names begin with.
         described: words of its description.
+        begins: what all names of the schema begin with, and `parts` leave out.
     """
 
     table: str
     parts: tuple[str, ...]
     described: tuple[str, ...] = ()
+    begins: tuple[str, ...] = ()
 
     @property
     def letters(self) -> str:
@@ -97,11 +100,12 @@ def read_names(names: Sequence[str], descriptions: Sequence[str | None]) -> list
     tables = _tables(names)
     alone = [name[len(table) + 1 :] if table else name for name, table in zip(names, tables, strict=True)]
     parts = [parts_of(name) for name in alone]
+    begins: tuple[str, ...] = ()
     if len(parts) > 2 and len({one[0] for one in parts}) == 1 and min(map(len, parts)) > 1:
-        parts = [one[1:] for one in parts]
+        begins, parts = parts[0][:1], [one[1:] for one in parts]
     told = [[word[:MAX_LETTERS] for word in words((one or "").casefold())[:MAX_WORDS]] for one in descriptions]
     return [
-        ColumnName(table, own, tuple(map(stem, described)))
+        ColumnName(table, own, tuple(map(singular, described)), begins)
         for table, own, described in zip(tables, parts, told, strict=True)
     ]
 
@@ -123,23 +127,21 @@ def _tables(names: Sequence[str]) -> list[str]:
     return [""] * len(names)
 
 
-def stem(word: str) -> str:
-    """A word without the usual endings of English plurals."""
-    if len(word) > 4 and word.endswith("ies"):
-        return f"{word[:-3]}y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
-
-
 def name_features(source: Sequence[ColumnName], target: Sequence[ColumnName]) -> Floats:
     """How alike what the columns of each pair are called is, float64 (source, target, len(NAME_FEATURES))."""
     named = np.stack(_of_names(source, target))
+    if bool(source[0].begins) is not bool(target[0].begins):  # else what all begin with would make all alike
+        named = np.maximum(named, np.stack(_of_names(_whole(source), _whole(target))))
     lexicon = _words_of_tables(source, target)
     if lexicon:
         named = np.maximum(named, np.stack(_of_names([one.renamed(lexicon) for one in source], target)))
     columns = [*named, *_of_texts(source, target), *_of_tables(source, target)]
     return np.asarray(np.round(np.stack(columns, axis=-1), 9), dtype=np.float64)
+
+
+def _whole(names: Sequence[ColumnName]) -> list[ColumnName]:
+    """The names with what all of them begin with."""
+    return [replace(one, parts=(*one.begins, *one.parts)) for one in names]
 
 
 def _of_names(source: Sequence[ColumnName], target: Sequence[ColumnName]) -> list[Floats]:
@@ -210,20 +212,22 @@ def _words_of_tables(source: Sequence[ColumnName], target: Sequence[ColumnName])
     for row, column in zip(*(found.tolist() for found in linear_sum_assignment(alike, maximize=True)), strict=True):
         if alike[row, column] > 0:
             word = "".join(parts_of(names[0][row]))
-            lexicon[word] = lexicon[stem(word)] = parts_of(names[1][column])
+            lexicon[word] = lexicon[singular(word)] = parts_of(names[1][column])
     return lexicon
 
 
 def _table_bags(columns: Sequence[ColumnName]) -> dict[str, Counter[str]]:
     """The words of each table: of its name, its columns' names and their descriptions."""
-    bags = {one.table: Counter(map(stem, parts_of(one.table))) for one in sorted(columns, key=lambda one: one.table)}
+    bags = {
+        one.table: Counter(map(singular, parts_of(one.table))) for one in sorted(columns, key=lambda one: one.table)
+    }
     for one in columns:
-        bags[one.table].update({*map(stem, one.parts), *one.described})
+        bags[one.table].update({*map(singular, one.parts), *one.described})
     return bags
 
 
 def _named(one: ColumnName, longer: Mapping[str, str]) -> list[str]:
-    return [stem(longer.get(part, part)) for part in one.parts]
+    return [singular(longer.get(part, part)) for part in one.parts]
 
 
 def _told(one: ColumnName, longer: Mapping[str, str]) -> list[str]:
@@ -236,7 +240,7 @@ def _expansions(columns: Sequence[ColumnName]) -> dict[str, str]:
     known = {word for one in columns for word in one.described}
     for one in columns:
         for part in one.parts:
-            if 2 <= len(part) <= _LONGEST_ABBREVIATION and stem(part) not in known:
+            if 2 <= len(part) <= _LONGEST_ABBREVIATION and singular(part) not in known:
                 votes[part].update({word for word in one.described if _abbreviates(part, word)})
     chosen = {}
     for part, found in votes.items():
@@ -360,7 +364,7 @@ def _best(part: str, others: Sequence[str], likeness: Mapping[str, Mapping[str, 
 
 def _likeness(one: str, other: str) -> float:
     """How likely two words are the same: equal, of one stem, or one the beginning or a shortening of the other."""
-    if stem(one) == stem(other):
+    if singular(one) == singular(other):
         return 1.0
     short, long = sorted((one, other), key=lambda text: (len(text), text))
     if long.startswith(short):
