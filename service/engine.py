@@ -42,15 +42,9 @@ from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
 from model.inference.completion import complete
-from model.inference.extraction import (
-    AskedAttribute,
-    Extraction,
-    ExtractionExample,
-    ExtractionOutcome,
-    ExtractionResult,
-    extract,
-)
+from model.inference.extraction import Extraction, ExtractionOutcome, ExtractionResult, extract
 from model.inference.pairs import AlignedRelations, ComparedPair, MatchingResult, PairOptions, TaughtPair, match_pairs
+from model.inference.pointing import AskedAttribute, ExtractionExample
 from model.inference.resolution import (
     ChosenValue,
     Entity,

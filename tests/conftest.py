@@ -23,7 +23,7 @@ from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import ModelConfig
 from model.corpus import CorpusTable
-from model.inference import annotation, extraction, transformation
+from model.inference import annotation, answers, transformation
 from model.inference.batching import run_task
 from model.inference.candidates import FILL_FEATURES, MODEL_FEATURES
 from model.inference.cleaning import detect
@@ -258,8 +258,8 @@ def checkpoint(bare_checkpoint: Checkpoint, people: Relation) -> Checkpoint:
         {"mean_log_probability": 0.5, "written": 0.7, "gap_to_best_other": 1.0},
         2.0,
     )
-    of_texts = linear_calibrator(extraction.FEATURES, {"log_probability": 0.5, "example_logit": 1.0}, 1.5)
-    of_none = linear_calibrator(extraction.NO_ANSWER_FEATURES, {"no_answer": 0.3, "best": -0.5}, 0.0)
+    of_texts = linear_calibrator(answers.FEATURES, {"log_probability": 0.5, "example_logit": 1.0}, 1.5)
+    of_none = linear_calibrator(answers.NO_ANSWER_FEATURES, {"no_answer": 0.3, "best": -0.5}, 0.0)
     of_labels = linear_calibrator(annotation.FEATURES, {"values": 1.0, "kind_fit": 4.0, "header": 2.0}, -2.0)
     of_outputs = linear_calibrator(transformation.FEATURES, {"share": 4.0, "is_written": 1.0}, -2.0)
     further = {

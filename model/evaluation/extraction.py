@@ -21,8 +21,9 @@ from model.errors import InputError
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1, ratio
 from model.evaluation.reliability import Reliability
 from model.inference.batching import Progress, run_task
-from model.inference.extraction import AskedAttribute, ExtractionExample, fold, phrases
 from model.inference.extraction import extract as extract_values
+from model.inference.phrases import fold, phrases
+from model.inference.pointing import AskedAttribute, ExtractionExample
 
 FOLDER = "extraction"
 PARTS = ("train", "test")

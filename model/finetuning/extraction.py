@@ -16,25 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from model.calibration import Calibration, Calibrator, fit_calibrator
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.config import TrainingConfig
 from model.corpus import VALIDATION_SHARD, CorpusTable, corpus_folder, read_tables
 from model.finetuning.extraction_examples import Collection, ExtractionFactory
+from model.inference.answers import FEATURES, NO_ANSWER_FEATURES, Judged
 from model.inference.batching import run_tasks
-from model.inference.extraction import (
-    CALIBRATOR,
-    FEATURES,
-    NO_ANSWER_CALIBRATOR,
-    NO_ANSWER_FEATURES,
-    AskedAttribute,
-    ExtractionExample,
-    Floats,
-    Observations,
-    extractor,
-    observe,
-)
+from model.inference.extraction import CALIBRATOR, NO_ANSWER_CALIBRATOR, extractor, observe
+from model.inference.pointing import AskedAttribute, ExtractionExample
 
 logger = logging.getLogger(__name__)
 
@@ -98,36 +90,35 @@ def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLL
     weights = extractor(checkpoint)
     tasks = (observe(weights, [one.collection.texts[row] for row in one.judged], one.attributes) for one in asked)
     groups = {name: number for number, name in enumerate(sorted({one.collection.group for one in asked}))}
-    spans, labels, owners = [], [], []
-    kept: list[tuple[Asked, Observations]] = []
-    for one, (observed, _) in zip(asked, run_tasks(checkpoint, tasks), strict=True):
-        kept.append((one, observed))
-        for row, number, place in _known(one):
-            judged = observed.judge(one.collection.texts[row], number)
-            right = [(candidate.start, candidate.end) == place for candidate in judged.candidates]
-            spans.append(judged.features)
-            labels.append(np.array(right, dtype=np.float64))
-            owners.append(np.full(len(right), groups[one.collection.group], dtype=np.float64))
-        if len(kept) % 25 == 0:
-            logger.info("%d collections of texts of %d", len(kept), len(asked))
-    calibrator = fit_calibrator(FEATURES, np.concatenate(spans), np.concatenate(labels), np.concatenate(owners))
-    nothing = _fit_nothing(kept, calibrator, groups)
+    known: list[_KnownAnswer] = []
+    for number, (one, (observed, _)) in enumerate(zip(asked, run_tasks(checkpoint, tasks), strict=True)):
+        group = groups[one.collection.group]
+        judged = {row: observed.judge(one.collection.texts[row]) for row in {row for row, _, _ in _known(one)}}
+        known += [_KnownAnswer(judged[row][attribute], place, group) for row, attribute, place in _known(one)]
+        if number % 25 == 24:
+            logger.info("%d collections of texts of %d", number + 1, len(asked))
+    features = np.concatenate([one.judged.features for one in known])
+    labels = np.concatenate([one.right for one in known])
+    owners = np.repeat([float(one.group) for one in known], [len(one.judged.candidates) for one in known])
+    calibrator = fit_calibrator(FEATURES, features, labels, owners)
+    about = np.stack([one.judged.no_answer_features(calibrator.predict(one.judged.features)) for one in known])
+    none = np.array([float(one.place is None) for one in known])
+    nothing = fit_calibrator(NO_ANSWER_FEATURES, about, none, np.array([float(one.group) for one in known]))
     return {CALIBRATOR: calibrator, NO_ANSWER_CALIBRATOR: nothing}
 
 
-def _fit_nothing(
-    kept: Sequence[tuple[Asked, Observations]], calibrator: Calibrator, groups: dict[str, int]
-) -> Calibrator:
-    """The calibrator of there being no answer; it sees what the candidates are worth."""
-    features: list[Floats] = []
-    labels, owners = [], []
-    for one, observed in kept:
-        for row, number, place in _known(one):
-            judged = observed.judge(one.collection.texts[row], number)
-            features.append(judged.no_answer_features(calibrator.predict(judged.features)))
-            labels.append(float(place is None))
-            owners.append(groups[one.collection.group])
-    return fit_calibrator(NO_ANSWER_FEATURES, np.stack(features), np.array(labels), np.array(owners, dtype=np.float64))
+@dataclass(frozen=True, slots=True)
+class _KnownAnswer:
+    """A judged question whose answer stands at `place`, or nowhere; `group` is the table that the text was made of."""
+
+    judged: Judged
+    place: tuple[int, int] | None
+    group: int
+
+    @property
+    def right(self) -> npt.NDArray[np.float64]:
+        """Whether each candidate is the answer, (candidates,)."""
+        return np.array([(one.start, one.end) == self.place for one in self.judged.candidates], dtype=np.float64)
 
 
 def _known(asked: Asked) -> Iterator[tuple[int, int, tuple[int, int] | None]]:

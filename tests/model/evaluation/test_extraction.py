@@ -21,7 +21,7 @@ from model.evaluation.extraction import (
     read_marked,
 )
 from model.evaluation.figures import Resampling
-from model.inference.extraction import ExtractionExample
+from model.inference.pointing import ExtractionExample
 
 TRAIN = (
     MarkedText("Acme mug red", "mugs", "color", ("red",)),

@@ -12,7 +12,7 @@ from model.config import TrainingConfig
 from model.corpus import CorpusTable
 from model.finetuning.extraction import ask, collections, main
 from model.finetuning.extraction_examples import ExtractionFactory
-from model.inference.extraction import FEATURES, NO_ANSWER_FEATURES
+from model.inference.answers import FEATURES, NO_ANSWER_FEATURES
 from tests.conftest import add_adapter, write_shard
 
 

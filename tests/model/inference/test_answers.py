@@ -1,0 +1,86 @@
+"""Evidence of answers: what examples, the other texts and the name of an attribute make of each candidate."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from model.inference.answers import FEATURES, Observations
+from model.inference.pointing import AskedAttribute, Candidate, ExtractionExample, Pointing
+from model.naming import BUCKETS, NameModel
+
+
+def counted(
+    attributes: Sequence[AskedAttribute],
+    texts: Sequence[str],
+    pointings: Mapping[tuple[str, int], Pointing],
+    names: NameModel | None = None,
+) -> Observations:
+    observed = Observations(attributes, texts, pointings, names)
+    for text in texts:
+        observed.count(text)
+    return observed
+
+
+def pointing(text: str, value: str, probability: float) -> Pointing:
+    start = text.index(value)
+    return Pointing((Candidate(start, start + len(value), math.log(probability)),), math.log(1 - probability), 0)
+
+
+def features(observed: Observations, text: str, value: str) -> Mapping[str, float]:
+    judged = observed.judge(text)[0]
+    (number,) = [n for n, one in enumerate(judged.candidates) if text[one.start : one.end] == value]
+    return dict(zip(FEATURES, judged.features[number].tolist(), strict=True))
+
+
+def test_what_the_network_is_sure_of_in_other_texts_supports_a_value() -> None:
+    texts = sorted(["mug by Acme", "Acme pan", "a cup of Acme", "a bowl"])
+    pointings = {
+        (text, 0): pointing(text, "Acme" if "Acme" in text else "bowl", 0.9 if "Acme" in text else 0.1)
+        for text in texts
+    }
+    pointings["a cup of Acme", 0] = pointing("a cup of Acme", "cup", 0.3)
+    observed = counted([AskedAttribute("brand")], texts, pointings)
+    found = features(observed, "a cup of Acme", "Acme")
+    assert found["support"] == pytest.approx(math.log1p(2))
+    assert found["support_logit"] == pytest.approx(math.log(2.3 / 0.7), abs=1e-6)
+    assert found["is_first"] == 0.0
+    assert features(observed, "Acme pan", "Acme")["support"] == pytest.approx(math.log1p(1))
+
+
+def test_examples_say_how_often_a_value_is_right_where_it_stands() -> None:
+    examples = (
+        ExtractionExample("red mug", "red"),
+        ExtractionExample("red cup", None),
+        ExtractionExample("12 cm pan", "12 cm"),
+    )
+    text = "a red bowl of 30 mm"
+    observed = counted([AskedAttribute("color", None, examples)], [text], {(text, 0): pointing(text, "30 mm", 0.5)})
+    known = features(observed, text, "red")
+    assert known["example_logit"] == pytest.approx(math.log(0.5 / 0.5))
+    assert (known["is_example"], known["same_shape"], known["log_probability"]) == (1.0, 1.0, -8.0)
+    other = features(observed, text, "30 mm")
+    assert (other["is_example"], other["same_shape"], other["example_logit"]) == (0.0, 1.0, 0.0)
+
+
+def test_what_speaks_for_the_name_of_an_attribute_is_a_candidate() -> None:
+    text = "Acme pan red steel"
+    vectors = np.zeros((BUCKETS, 2), dtype=np.float32)
+    for word, place in (("red", 0), ("steel", 1)):
+        vectors[zlib.crc32(f"==<{word}>".encode()) % BUCKETS, place] = 100.0
+    nothing = np.zeros(2, dtype=np.float32)
+    names = NameModel(("color", "material"), vectors, np.eye(2, dtype=np.float32), nothing, nothing)
+    pointings = {(text, 0): pointing(text, "Acme", 0.2)}
+    observed = counted([AskedAttribute("main_color")], [text], pointings, names)
+    red, acme = features(observed, text, "red"), features(observed, text, "Acme")
+    assert red["named"] == red["named_gap"] > 1.0 and red["log_probability"] == -8.0
+    assert acme["named"] == 0.0 and acme["named_gap"] == pytest.approx(-red["named"])
+    judged = observed.judge(text)[0]
+    number = [text[one.start : one.end] for one in judged.candidates].index("red")
+    assert "written as values of that name" in (observed.reason(text, 0, judged, number).detail or "")
+    silent = counted([AskedAttribute("weight")], [text], pointings, names).judge(text)[0]
+    assert not silent.features[:, FEATURES.index("named")].any()
