@@ -42,7 +42,7 @@ class AnnotatedColumn(Answer):
     """The labels of a column, best first; `label` and the outcome `labelled` where the best is likely enough."""
 
     column: str
-    outcome: Literal["labelled", "abstained", "error"]
+    outcome: Literal["labelled", "abstained"]
     label: str | None = None
     candidates: list[LabelCandidate]
     detail: str = Field(description="which evidence speaks for the first candidate")

@@ -54,14 +54,13 @@ _SEVERAL_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class CutObservations:
-    """A cut with what is observed of its pairs.
+    """What is observed of the pairs of a cut.
 
     Attributes:
         truth: 1 for pairs that are one, in the order of the observed pairs, (sources, targets).
         group: the number of the repository.
     """
 
-    cut: SchemaCut
     observed: PairObservations
     truth: Floats
     group: int
@@ -100,7 +99,7 @@ def observe(made: SchemaCut, group: int = 0) -> CutObservations:
     """Compare the columns of a cut."""
     orders = made.source.order, made.target.order
     truth = np.array([[float((one, other) in made.truth) for other in orders[1]] for one in orders[0]])
-    return CutObservations(made, observe_pairs(made.source, made.target), truth, group)
+    return CutObservations(observe_pairs(made.source, made.target), truth, group)
 
 
 def fit(observed: Sequence[CutObservations]) -> dict[str, Calibrator]:

@@ -46,7 +46,7 @@ MAX_LEAD = 15.0
 
 Bools = npt.NDArray[np.bool_]
 
-_SOURCES_PER_STEP = 32
+_PAIRS_PER_STEP = 1000
 _HOPELESS = 1000.0
 _LEAST, _MOST = 1e-6, 1 - 1e-6
 _WORTH_TELLING = 0.1
@@ -273,7 +273,7 @@ def match_schema(
     options: SchemaMatchingOptions | None = None,
     progress: Progress | None = None,
 ) -> ModelTask[SchemaMatchingResult]:
-    """Match the columns of two tables; other tasks get their turns between the columns.
+    """Match the columns of two tables; other tasks get their turns between columns read and some pairs compared.
 
     Raises:
         OptionError: an option or an example that does not fit the tables, or a checkpoint that has no calibrators of
@@ -322,11 +322,12 @@ class _Matching:
     def stages(self) -> list[Callable[[], None]]:
         """The steps, in order."""
         steps: list[Callable[[], None]] = [self._compare_names]
+        at_once = max(1, _PAIRS_PER_STEP // self._shape[1])
         if all(len(schema.relation) for schema in self._schemas):
             for side, schema in enumerate(self._schemas):
                 steps += [partial(self._read, side, schema, place) for place in self._orders[side]]
             steps.append(self._weigh_words)
-            steps += [partial(self._compare, start) for start in range(0, self._shape[0], _SOURCES_PER_STEP)]
+            steps += [partial(self._compare, start, start + at_once) for start in range(0, self._shape[0], at_once)]
         return [*steps, self._judge]
 
     def _compare_names(self) -> None:
@@ -344,9 +345,9 @@ class _Matching:
     def _weigh_words(self) -> None:
         self._bags = bag_cosines(*self._profiles)
 
-    def _compare(self, start: int) -> None:
+    def _compare(self, start: int, end: int) -> None:
         source, target = self._profiles
-        chosen = slice(start, start + _SOURCES_PER_STEP)
+        chosen = slice(start, end)
         self._parts.append(compare_values(source[chosen], target, self._bags[chosen]))
 
     def _judge(self) -> None:
@@ -414,25 +415,27 @@ class _Matching:
 
     def _evidence(self, source: int, target: int) -> tuple[MatchEvidence, ...]:
         """What names alone and values alone say of a pair, and its lead over its rivals; strongest first."""
-        assert self._judged is not None
-        lead = float(self._judged.feature("least_lead")[source, target])
         found = [
             MatchEvidence(
                 EvidenceSource.NAMES,
                 self._alone(NAMES, self._names[source, target]),
                 self._name_detail(source, target),
             ),
-            MatchEvidence(
-                EvidenceSource.RIVALS,
-                round(lead, 3),
-                _rival_detail(lead),
-            ),
+            *self._rivals(source, target),
         ]
         if self._values is not None:
             features = self._values[source, target]
             detail = _value_detail(dict(zip(VALUE_FEATURES, features.tolist(), strict=True)))
             found.append(MatchEvidence(EvidenceSource.VALUES, self._alone(VALUES, features), detail))
         return tuple(sorted(found, key=lambda one: (-abs(one.weight), one.source)))
+
+    def _rivals(self, source: int, target: int) -> list[MatchEvidence]:
+        """How the pair stands among the other pairs of its columns, where there are any."""
+        assert self._judged is not None
+        if max(self._shape) < 2:
+            return []
+        lead = float(self._judged.feature("least_lead")[source, target])
+        return [MatchEvidence(EvidenceSource.RIVALS, round(lead, 3), _rival_detail(lead, self._options.one_to_one))]
 
     def _alone(self, calibrator: str, features: Floats) -> float:
         return round(float(self._calibration[calibrator].contributions(features[None]).sum()), 3)
@@ -455,9 +458,11 @@ class _Matching:
         return f"words of the names agree to {said['name_words']:.0%}"
 
 
-def _rival_detail(lead: float) -> str:
-    """How a pair stands, as one sentence."""
-    standing = "ahead of" if lead > 0 else "behind" if lead < 0 else "as good as"
+def _rival_detail(lead: float, one_to_one: bool) -> str:
+    """How a pair stands, as one sentence; where a column may be in several matches, being ahead is not told apart."""
+    standing = "behind" if lead < 0 else "as good as" if not lead else "ahead of"
+    if not one_to_one and lead >= 0:
+        standing = "no worse than"
     return f"{standing} the best other pair of the two columns"
 
 

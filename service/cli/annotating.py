@@ -9,12 +9,9 @@ from typing import Annotated as Option
 import typer
 
 from service.cli.cleaning import Delimiter, EncodingName, File, ModelFolder, Quiet, loaded
-from service.cli.judging import Annotated, JudgingError
+from service.cli.judging import Annotated
 from service.cli.terminal import CommandError, ProgressBars, failing_plainly
-from service.cli.whole_tables import read_whole
-from service.storage.table_file import TableFileError
-
-PROBLEMS = (TableFileError, JudgingError, OSError)
+from service.cli.whole_tables import PROBLEMS, read_whole
 
 Labels = Option[
     list[str] | None,

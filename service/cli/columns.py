@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +14,12 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 from service.cli.cleaning import Delimiter, EncodingName, ModelFolder, Quiet, loaded, opened
-from service.cli.judging import ColumnExample, JudgingError, MatchedColumns, MatchingColumnsOptions
-from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
-from service.storage.files import same_file, written_whole
-from service.storage.table_file import TableFileError, Text, unique_names
+from service.cli.judging import ColumnExample, MatchedColumns, MatchingColumnsOptions
+from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
+from service.cli.whole_tables import PROBLEMS, written_csv
+from service.storage.files import written_whole
+from service.storage.table_file import Text, unique_names
 
-PROBLEMS = (TableFileError, JudgingError, OSError)
 READ_ROWS = 20_000
 
 File = Annotated[str, typer.Argument(help="CSV, TSV, JSON Lines, Parquet or XLSX file; a header alone will do.")]
@@ -89,8 +87,7 @@ def _check_output(output: Path | None, files: Sequence[str]) -> None:
         return
     if output.suffix.lower() not in (".csv", ".json"):
         raise CommandError(f"{output}: matches are written as .csv or .json")
-    if any(same_file(output, Path(file)) for file in files):
-        raise CommandError(f"{output} is an input, and inputs are never written")
+    check_places(output, [Path(file) for file in files])
 
 
 def _read(file: str, encoding: str | None, delimiter: str | None, most: int) -> _Input:
@@ -122,16 +119,14 @@ def _json(matched: MatchedColumns) -> str:
 
 
 def _write(matched: MatchedColumns, output: Path) -> None:
-    with written_whole(output) as file:
-        if output.suffix.lower() == ".json":
+    if output.suffix.lower() == ".json":
+        with written_whole(output) as file:
             file.write(_json(matched).encode() + b"\n")
-            return
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        return
+    with written_csv(output) as writer:
         writer.writerow(["source", "target", "confidence", "evidence"])
         for one in matched.matches:
             writer.writerow([one.source, one.target, f"{one.confidence:.4f}", "; ".join(map(str, one.evidence))])
-        file.write(text.getvalue().encode())
 
 
 def _show(matched: MatchedColumns) -> None:

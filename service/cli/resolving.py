@@ -11,14 +11,12 @@ from typing import Annotated
 import typer
 
 from service.cli.cleaning import Delimiter, EncodingName, ModelFolder, Quiet, loaded
-from service.cli.judging import JudgingError, Planned, Resolved, ResolvedEntity, ResolvingOptions
+from service.cli.judging import Planned, Resolved, ResolvedEntity, ResolvingOptions
 from service.cli.picture import resolution_picture
 from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
-from service.cli.whole_tables import WholeTable, read_whole, say_damaged, written_csv
+from service.cli.whole_tables import PROBLEMS, WholeTable, read_whole, say_damaged, written_csv
 from service.storage.files import written_whole
-from service.storage.table_file import TableFileError
 
-PROBLEMS = (TableFileError, JudgingError, OSError)
 CARDINALITIES = ("many_to_many", "one_to_one", "one_to_many")
 
 Files = Annotated[list[str], typer.Argument(metavar="A [B]", help="One table, to find its duplicates, or two to link.")]

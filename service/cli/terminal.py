@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,7 +51,7 @@ def check_places(output: Path, inputs: Sequence[Path], *others: Path | None) -> 
     for path in written:
         if any(same_file(path, one) for one in inputs):
             raise CommandError(f"{path} is an input, and inputs are never written")
-    if len({path.absolute() for path in written}) < len(written):
+    if any(same_file(one, other) for one, other in combinations(written, 2)):
         raise CommandError("two outputs would be one file")
 
 

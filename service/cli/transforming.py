@@ -11,13 +11,11 @@ from typing import Annotated
 import typer
 
 from service.cli.cleaning import Delimiter, EncodingName, File, ModelFolder, Quiet, loaded
-from service.cli.judging import JudgingError, Transformed
+from service.cli.judging import Transformed
 from service.cli.terminal import CommandError, ProgressBars, check_places, failing_plainly, say
-from service.cli.whole_tables import WholeTable, read_whole, say_damaged, written_csv
+from service.cli.whole_tables import PROBLEMS, WholeTable, read_whole, say_damaged, written_csv
 from service.storage.files import written_whole
-from service.storage.table_file import TableFileError
 
-PROBLEMS = (TableFileError, JudgingError, OSError)
 EXAMPLE_COLUMNS = ("input", "output")
 _ARROW = "=>"
 

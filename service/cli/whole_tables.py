@@ -1,4 +1,4 @@
-"""Tables that a command reads whole, and CSV files that appear whole."""
+"""Tables that a command reads whole, and CSV files that appear whole; what may go wrong with them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from service.cli.cleaning import opened
+from service.cli.judging import JudgingError
 from service.cli.terminal import say
 from service.storage.files import written_whole
-from service.storage.table_file import TableFile, Text, unique_names
+from service.storage.table_file import TableFile, TableFileError, Text, unique_names
+
+PROBLEMS = (TableFileError, JudgingError, OSError)
+"""What a command on whole tables tells plainly."""
 
 
 @dataclass(frozen=True, slots=True)

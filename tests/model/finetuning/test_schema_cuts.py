@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+
+import pytest
 
 from model.corpus import CorpusTable
-from model.finetuning.schema_cuts import cut, cut_several
+from model.finetuning import schema_cuts
+from model.finetuning.schema_cuts import SchemaCut, cut, cut_several
+from model.inference.schema_matching import Schema
 from model.tuples import Relation
 
 RELATION = Relation.of(
@@ -54,8 +59,31 @@ def test_several_tables_become_two_schemas_without_rows(tables: list[CorpusTable
         made = cut_several(named, random.Random(seed))
         names = made.source.names(), made.target.names()
         separated += all(one.table for side in names for one in side)
-        assert all(0 <= source < len(made.source.relation.attributes) for source, _ in made.truth)
-        assert all(0 <= target < len(made.target.relation.attributes) for _, target in made.truth)
         if not len(made.source.relation):
             assert len(made.target.relation) == 0
     assert separated >= 10
+
+
+def test_the_truth_of_several_tables_is_that_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(names: Sequence[str]) -> Schema:
+        return Schema(Relation.of(names, []), (None,) * len(names))
+
+    def cut_by_name(relation: Relation, rng: random.Random) -> SchemaCut:
+        a, b = relation.attributes[:2]
+        return SchemaCut(told([a, "left", b]), told([b, a]), frozenset({(0, 1), (2, 0)}))
+
+    monkeypatch.setattr(schema_cuts, "cut", cut_by_name)
+    named = [(f"table{number}", Relation.of([f"x{number}", f"y{number}"], [])) for number in range(3)]
+    both = 0
+    for seed in range(20):
+        made = cut_several(named, random.Random(seed))
+        source, target = made.source.relation.attributes, made.target.relation.attributes
+        columns = [
+            [name.replace(":", ".").replace("/", ".").replace("-", ".").split(".")[-1] for name in side]
+            for side in (source, target)
+        ]
+        found = {(columns[0][one], columns[1][other]) for one, other in made.truth}
+        shared = (set(columns[0]) & set(columns[1])) - {"left"}
+        assert found == {(name, name) for name in shared}
+        both += len(shared) > 2
+    assert both > 3
