@@ -96,6 +96,20 @@ def test_labelled_columns_teach_labels_that_nothing_else_knows(annotating: Check
     assert again == taught
 
 
+def test_labelled_columns_of_one_label_tell_nothing_apart(annotating: Checkpoint) -> None:
+    examples = tuple(LabelledColumn((f"zork {color}",), "person") for color in ("green", "pink", "grey"))
+    assert columns(annotating, TABLE, examples=examples) == columns(annotating, TABLE)
+
+
+def test_a_column_unlike_the_labelled_ones_is_no_more_theirs_than_before(annotating: Checkpoint) -> None:
+    table = Relation.of(["x"], [["qqqq wwww"], ["rrrr tttt"]])
+    examples = [LabelledColumn(("2001-02-03", "1999-01-01"), "date"), LabelledColumn(("$1.50", "$3"), "price")]
+    (plain,), (taught,) = columns(annotating, table), columns(annotating, table, examples=tuple(examples))
+    before = sum(one.confidence for one in plain.candidates if one.label in ("date", "price"))
+    after = sum(one.confidence for one in taught.candidates if one.label in ("date", "price"))
+    assert before < 0.5 and after < before + 0.15 and taught.label is None
+
+
 def test_a_column_without_values_has_no_witness_but_its_header(annotating: Checkpoint) -> None:
     judged, tokens = run_task(annotating, witnesses(annotating, [(Relation.of(("city",), [(None,)]), 0)], LABELS))
     known = {name: judged[0][:, place] for place, name in enumerate(FEATURES)}

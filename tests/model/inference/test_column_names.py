@@ -32,6 +32,13 @@ def test_what_all_names_begin_with_is_left_out() -> None:
     assert [one.parts for one in read("order_id", "order_name", "age")][0] == ("order", "id")
 
 
+def test_names_that_begin_alike_are_compared_whole_where_the_others_do_not() -> None:
+    source, target = read("cust_id", "cust_name", "cust_zip"), read("cust_id", "order_id", "day")
+    assert feature("name_equal", source, target) == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    both = read("cust_id", "cust_name", "cust_zip"), read("client_id", "client_name", "client_age")
+    assert feature("name_equal", *both) == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
 def test_tables_are_read_from_names_that_all_say_one() -> None:
     columns = read("visits-start", "visits-stop", "people-id", "people-name")
     assert [(one.table, one.parts) for one in columns[1:3]] == [("visits", ("stop",)), ("people", ("id",))]

@@ -82,6 +82,14 @@ def test_evidence_says_what_names_values_and_rivals_add(checkpoint: Checkpoint) 
     assert weights == sorted(weights, reverse=True)
 
 
+def test_nothing_is_said_of_rivals_that_are_not_there(checkpoint: Checkpoint) -> None:
+    (only,) = match(checkpoint, bare("city"), bare("city")).matches
+    assert [said.source.value for said in only.evidence] == ["names"]
+    several = match(checkpoint, SOURCE, TARGET, SchemaMatchingOptions(one_to_one=False)).matches
+    told = {said.detail for one in several for said in one.evidence if said.source.value == "rivals"}
+    assert told == {"no worse than the best other pair of the two columns"}
+
+
 def test_tables_without_rows_are_matched_by_names_and_descriptions(checkpoint: Checkpoint) -> None:
     result = match(checkpoint, bare("first_name", "city"), bare("City", "FirstName", "x"))
     assert {(one.source, one.target) for one in result.matches} == {(0, 1), (1, 0)}
