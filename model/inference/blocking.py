@@ -96,6 +96,28 @@ class _Side:
         return cls(texts, ordered, group, np.arange(len(ordered)) - starts[group], starts, sizes)
 
 
+@dataclass(frozen=True, slots=True)
+class GramVectors:
+    """A vector of length one for each record, kept once for each distinct text.
+
+    Attributes:
+        of_texts: TF-IDF of n-grams, float32 (texts, n-grams).
+        text_of: which text each record has, (records,).
+    """
+
+    of_texts: sparse.csr_matrix
+    text_of: Ints
+
+    def dots(self, left: Ints, right: Ints) -> Floats:
+        """Cosines of pairs of records, float64 (pairs,)."""
+        return row_dots(self.of_texts, self.text_of[left], self.text_of[right])
+
+
+def row_dots(vectors: sparse.csr_matrix, left: Ints, right: Ints) -> Floats:
+    """Dot products of pairs of rows, float64 (pairs,)."""
+    return np.asarray(vectors[left].multiply(vectors[right]).sum(axis=1), dtype=np.float64).ravel()
+
+
 class Blocking:
     """The n-grams of records, and the candidate pairs that they give."""
 
@@ -104,6 +126,7 @@ class Blocking:
         self._candidates = candidates
         self._copies = max(1, candidates // 2)
         self._texts, text_of = _distinct(records.texts)
+        self._text_of = text_of
         self._counts, self._names = _gram_counts(self._texts)
         holders = np.bincount(text_of, minlength=len(self._texts))
         grams = self._counts.shape[1]
@@ -118,7 +141,11 @@ class Blocking:
         self._kept = _affordable(cost, work // 2)
         self._products = int(cost[self._kept].sum()) * 2
         self._weights = _weighed(self._counts, self._frequency, len(records))
-        self.vectors = self._weights[text_of]
+
+    @property
+    def vectors(self) -> GramVectors:
+        """The n-gram vectors of the records."""
+        return GramVectors(self._weights, self._text_of)
 
     def plan(self, candidate_pairs: int | None = None) -> BlockingPlan:
         """The plan; `candidate_pairs` is what blocking has found, where it has run."""
@@ -136,7 +163,7 @@ class Blocking:
         first, second = self._sides
         if not len(first.records) or not len(second.records):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        weights = self._weights[:, self._kept]
+        weights = self._weights if self._kept.all() else self._weights[:, self._kept]
         found = list(self._best(weights, first, second))
         if self.records.is_link:
             found += [(left, right) for right, left in self._best(weights, second, first)]
@@ -246,7 +273,11 @@ def _affordable(cost: Ints, work: int) -> np.ndarray:
 def _weighed(counts: sparse.csr_matrix, frequency: Ints, records: int) -> sparse.csr_matrix:
     """TF-IDF, rows of length one, float32."""
     rarity: Floats = np.log((1 + records) / (1 + frequency)) + 1
-    weighed = counts.copy()
-    weighed.data = ((1 + np.log(weighed.data)) * rarity[weighed.indices]).astype(np.float32)
-    lengths = np.sqrt(np.asarray(weighed.multiply(weighed).sum(axis=1)).ravel())
-    return sparse.csr_matrix(sparse.diags_array((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ weighed)
+    weights = np.log(counts.data)
+    weights += 1
+    weights *= rarity.astype(np.float32)[counts.indices]
+    lengths = np.sqrt(np.add.reduceat(np.append(weights * weights, np.float32(0)), counts.indptr[:-1]))
+    lengths[np.diff(counts.indptr) == 0] = 1
+    weights /= np.repeat(np.maximum(lengths, np.float32(1e-12)), np.diff(counts.indptr))
+    # The n-grams of a text stay where they are, and are held once.
+    return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape, copy=False)

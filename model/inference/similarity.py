@@ -17,6 +17,7 @@ from rapidfuzz import fuzz, process
 from rapidfuzz.distance import JaroWinkler
 from scipy import sparse
 
+from model.inference.blocking import GramVectors, row_dots
 from model.inference.columns import Floats, Ints
 from model.inference.records import Records, codes, squash, words
 
@@ -68,9 +69,9 @@ class PairFeatures:
 
 
 class Similarity:
-    """Compares records of one set; `vectors` are their n-gram vectors, rows of length one."""
+    """Compares records of one set; `vectors` are of their n-grams."""
 
-    def __init__(self, records: Records, vectors: sparse.csr_matrix) -> None:
+    def __init__(self, records: Records, vectors: GramVectors) -> None:
         self.records = records
         self._vectors = vectors
         self._words = _Terms([words(text) for text in records.texts])
@@ -123,7 +124,7 @@ class Similarity:
         shared, *shares = self._words.overlap(left, right)
         numbers = self._numbers.counts(left, right)
         general = [
-            _dots(self._vectors, left, right),
+            self._vectors.dots(left, right),
             self._words.cosine(left, right),
             *shares,
             *self._codes(left, right),
@@ -191,11 +192,11 @@ class _Terms:
 
     def cosine(self, left: Ints, right: Ints) -> Floats:
         lengths = np.maximum(self._length[left] * self._length[right], 1e-9)
-        return np.asarray(_dots(self._weights, left, right) / lengths)
+        return np.asarray(row_dots(self._weights, left, right) / lengths)
 
     def counts(self, left: Ints, right: Ints) -> list[Floats]:
         """How many terms are in common, only left and only right."""
-        common = _dots(self._held, left, right)
+        common = row_dots(self._held, left, right)
         own = np.diff(self._held.indptr)
         return [common, own[left] - common, own[right] - common]
 
@@ -266,10 +267,6 @@ def _over_attributes(similarities: Floats) -> list[Floats]:
     summary = [np.where(any_known, one, np.nan) for one in (least, greatest, mean)]
     equal, apart = known & (similarities > 0.999), known & (similarities < _APART)
     return [*summary, *(one.sum(axis=1).astype(np.float64) for one in (known, equal, apart))]
-
-
-def _dots(vectors: sparse.csr_matrix, left: Ints, right: Ints) -> Floats:
-    return np.asarray(vectors[left].multiply(vectors[right]).sum(axis=1), dtype=np.float64).ravel()
 
 
 def _greatest(weights: sparse.csr_matrix) -> Floats:

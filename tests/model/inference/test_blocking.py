@@ -69,7 +69,8 @@ def test_each_record_keeps_its_own_best(linked: TruePairs, duplicated: TruePairs
         records = Records.of(relations)
         blocking = Blocking(records, candidates)
         found = set(zip(*(side.tolist() for side in blocking.pairs()), strict=True))
-        likeness = (blocking.vectors @ blocking.vectors.T).toarray()
+        vectors = blocking.vectors.of_texts[blocking.vectors.text_of]
+        likeness = (vectors @ vectors.T).toarray()
         same_side = records.sides[:, None] == records.sides[None, :]
         likeness[same_side if records.is_link else np.eye(len(records), dtype=bool)] = -1
         for record, best in enumerate(likeness.argmax(axis=1).tolist()):
