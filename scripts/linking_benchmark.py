@@ -4,7 +4,7 @@
 
 PYTHON is an interpreter of another environment, in which `pip install splink recordlinkage` was run; without it only
 this project is measured. Each system is a process of its own that reads two CSV files and writes pairs; its time is
-from start to end, its memory the most that it held. Nobody sees the truth; “best F1” takes, afterwards, the threshold
+from start to end, by the clock and of all processors together, its memory the most that it held. Nobody sees the truth; “best F1” takes, afterwards, the threshold
 that the truth likes best.
 """
 
@@ -34,13 +34,21 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds of the clock, seconds of all processors together, and the most memory that was held, in bytes."""
+
+    seconds: float
+    cpu_seconds: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """What one system did: its pairs with probabilities, seconds of the clock, and the most memory in bytes."""
+    """What one system did: its pairs with probabilities, and what it cost."""
 
     name: str
     pairs: dict[Pair, float]
-    seconds: float
-    memory: int
+    cost: Cost
     compared: int | None = None
 
     def scored(self, truth: frozenset[Pair], threshold: float) -> tuple[float, float, float]:
@@ -62,13 +70,14 @@ class Run:
     def line(self, truth: frozenset[Pair]) -> str:
         """A row of the table."""
         precision, recall, f1 = self.scored(truth, _THRESHOLD)
-        speed = f"{self.compared / self.seconds:,.0f}" if self.compared else "–"
+        speed = f"{self.compared / self.cost.seconds:,.0f}" if self.compared else "–"
+        spent = f"{self.cost.seconds:,.0f} | {self.cost.cpu_seconds:,.0f} | {speed} | {self.cost.memory / 1e9:.1f}"
         figures = (f"{precision:.3f}", f"{recall:.3f}", f"{f1:.3f}", f"{self.best(truth):.3f}")
-        return f"| {self.name} | {self.seconds:,.0f} | {speed} | {self.memory / 1e9:.1f} | {' | '.join(figures)} |"
+        return f"| {self.name} | {spent} | {' | '.join(figures)} |"
 
 
-def measured(command: Sequence[str]) -> tuple[str, float, int]:
-    """What a command says on both streams, its seconds, and the most memory that it held.
+def measured(command: Sequence[str]) -> tuple[str, Cost]:
+    """What a command says on both streams, and what it cost.
 
     Raises:
         RuntimeError: it failed; what it said is in the message.
@@ -82,7 +91,7 @@ def measured(command: Sequence[str]) -> tuple[str, float, int]:
         text = said.read()
     if child.returncode:
         raise RuntimeError(f"{command[0]} failed with {child.returncode}:\n{text[-2000:]}")
-    return text, seconds, usage.ru_maxrss * 1024
+    return text, Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def run_ours(folder: Path) -> Run:
@@ -90,13 +99,12 @@ def run_ours(folder: Path) -> Run:
     rpt, pairs = Path(sys.executable).with_name("rpt"), folder / "ours.csv"
     files = [str(folder / name) for name in ("a.csv", "b.csv")]
     command = [str(rpt), "resolve", *files, "-o", str(folder / "golden.csv"), "--pairs", str(pairs)]
-    said, seconds, memory = measured([*command, "--no-consolidate"])
+    said, cost = measured([*command, "--no-consolidate"])
     compared = re.search(r"([\d,]+) pairs compared", said)
     return Run(
         OURS,
         _read_pairs(pairs, ("left_row", "right_row")),
-        seconds,
-        memory,
+        cost,
         int(compared.group(1).replace(",", "")) if compared else None,
     )
 
@@ -105,8 +113,8 @@ def run_peer(name: str, python: str, folder: Path) -> Run:
     """One of the others."""
     pairs = folder / f"{name}.csv"
     files = [str(folder / "a.csv"), str(folder / "b.csv")]
-    _, seconds, memory = measured([python, str(_PEERS_SCRIPT), name, *files, str(pairs)])
-    return Run(name, _read_pairs(pairs, ("left", "right")), seconds, memory)
+    _, cost = measured([python, str(_PEERS_SCRIPT), name, *files, str(pairs)])
+    return Run(name, _read_pairs(pairs, ("left", "right")), cost)
 
 
 def _read_pairs(path: Path, columns: tuple[str, str]) -> dict[Pair, float]:
@@ -127,8 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     people.write(options.folder)
     wanted = options.systems or (OURS, *(PEERS if options.peers else ()))
     print(f"{options.people:,} x {options.people:,} people, {len(people.truth):,} in both, seed {_SEED}\n")
-    print("| system | seconds | pairs/s | peak GB | precision | recall | F1 at .5 | best F1 |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| system | seconds | CPU seconds | pairs/s | peak GB | precision | recall | F1 at .5 | best F1 |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in wanted:
         if name != OURS and not options.peers:
             parser.error(f"{name} needs --peers PYTHON")
