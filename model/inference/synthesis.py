@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import os.path
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -69,12 +69,16 @@ class SynthesizedProgram:
 class Synthesis:
     """The programs that explain some examples.
 
+    Args:
+        allowed: which atoms a program may have; None allows all. Fixed texts are always allowed.
+
     Attributes:
         examples: distinct examples in an order of their own.
     """
 
-    def __init__(self, examples: Sequence[Example]) -> None:
+    def __init__(self, examples: Sequence[Example], allowed: Callable[[Atom], bool] | None = None) -> None:
         self.examples = sorted(set(examples))
+        self._allowed = allowed
         self._anchors = shared_words(text for text, _ in self.examples)
 
     @cached_property
@@ -84,7 +88,7 @@ class Synthesis:
             return ()
         searched = self.examples[:SEARCHED]
         taken = [self.take(text) for text, _ in searched]
-        steps = _Steps(taken, [output for _, output in searched])
+        steps = _Steps(taken, [output for _, output in searched], self._allowed)
         others = [(self.take(text), output) for text, output in self.examples[SEARCHED:]]
         fits = (one for one in _search(steps) if all(one.run(text) == output for text, output in others))
         return tuple(one for one, _ in zip(fits, range(PROGRAMS), strict=False))
@@ -97,13 +101,17 @@ class Synthesis:
 class _Steps:
     """What can be written next."""
 
-    def __init__(self, taken: Sequence[Taken], outputs: Sequence[str]) -> None:
+    def __init__(
+        self, taken: Sequence[Taken], outputs: Sequence[str], allowed: Callable[[Atom], bool] | None = None
+    ) -> None:
         self.outputs = outputs
         self._by_first: dict[str, list[tuple[float, tuple[str, ...], Atom]]] = defaultdict(list)
         self._longest = 0
         seen: dict[tuple[str, ...], list[tuple[float, Atom]]] = defaultdict(list)
         for values, cost, atom in (*_all_atoms(taken), *proportion_atoms(taken, outputs)):
-            if all(value in output for value, output in zip(values, outputs, strict=True)):
+            if (allowed is None or allowed(atom)) and all(
+                value in output for value, output in zip(values, outputs, strict=True)
+            ):
                 seen[values].append((cost, atom))
         for values, ways in seen.items():
             for cost, atom in sorted(ways, key=itemgetter(0))[:_SAME]:
