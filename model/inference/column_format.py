@@ -35,7 +35,7 @@ _FEWEST = 3
 _KIND_SHARE = 0.8
 _CODE_SHARE = 0.5
 _JOINED_DIGITS = 7
-_TEXT_SHARE = 0.9
+_TEXT_SHARE = 0.75
 _LONGEST = 60
 _CASES = ("upper", "lower", "title")
 _CASE_WORDS = {"upper": "in upper case", "lower": "in lower case", "title": "with capital initials"}
@@ -105,7 +105,7 @@ class FormatOfKind:
         self,
         kind: Kind,
         counts: Mapping[str, int],
-        printers: Sequence[tuple[SynthesizedProgram, str]],
+        printers: Sequence[Printer],
         kept: frozenset[str],
     ) -> None:
         self._kind = kind
@@ -135,11 +135,12 @@ class FormatOfKind:
         else:
             if len(said) < _FEWEST or sum(said.values()) < _KIND_SHARE * sum(counts.values()):
                 return None
-            judged = dict(Counter(said).most_common(_JUDGED))
+            judged = dict(sorted(said.items(), key=lambda one: (-one[1], one[0]))[:_JUDGED])
         best, weight = _best_printers(kind, judged)
         if not best or weight < (1.0 if shown else kind.least_share) * sum(judged.values()):
             return None
-        kept = frozenset(value for value in {*said, *shown} if best[0][0].run(Taken(value)) == value)
+        groups = _alike(kind, sorted({*said, *shown}))
+        kept = frozenset(value for one, others in groups.items() if _keeps(kind, best[0], Taken(one)) for value in others)
         return cls(kind, said, best, kept) if shown or len(kept) >= _FEWEST else None
 
     def rewrite(self, value: str) -> Rewriting | None:
@@ -234,31 +235,47 @@ class _Texts:
 
     def in_usual_case(self, value: str) -> Rewriting | None:
         """In the column's case, where other values have every one of its words so."""
-        if self._case is None or not (value.isupper() or value.islower()) or len(value) > _LONGEST:
+        if self._case is None or len(value) > _LONGEST:
             return None
         made = changed(value, self._case)
         if made is None or made == value or made.casefold() != value.casefold():
             return None
         least = min(self._words[word] for word in made.split())
         if not least:
+            if not (value.isupper() or value.islower()):
+                return None
             return Rewriting(None, None, "no other value shows how its words are written")
         return Rewriting(made, round(succession(least), 6), f"the text {_CASE_WORDS[self._case]}")
 
 
-def _best_printers(
-    kind: Kind, judged: Mapping[str, int]
-) -> tuple[list[tuple[SynthesizedProgram, str]], int]:
+Printer = tuple[SynthesizedProgram, str]
+"""A program with the order in which it reads dates."""
+
+
+def _alike(kind: Kind, values: Sequence[str]) -> dict[str, list[str]]:
+    """Values by one of them that stands for all."""
+    if not kind.by_pattern:
+        return {value: [value] for value in values}
+    groups: dict[str, list[str]] = defaultdict(list)
+    for value in values:
+        groups[pattern_of(value)].append(value)
+    return {group[0]: group for group in groups.values()}
+
+
+def _keeps(kind: Kind, printer: Printer, taken: Taken) -> bool:
+    """Whether a program leaves a value as it is."""
+    return printer[0].run(taken) == taken.text and kind.meaning(taken.text, printer[1]) is not None
+
+
+def _best_printers(kind: Kind, judged: Mapping[str, int]) -> tuple[list[Printer], int]:
     """The programs, each with its order, that leave most values as they are, and how many values these are."""
-    kept: dict[tuple[SynthesizedProgram, str], int] = {}
-    taken = {value: Taken(value) for value in judged}
+    kept: dict[Printer, int] = {}
+    weights = {Taken(one): sum(judged[value] for value in others) for one, others in _alike(kind, sorted(judged)).items()}
     for program in _programs(kind, judged):
         for order in ORDERS if kind.name == "date" else ORDERS[:1]:
             printer = _ordered(program, order), order
             if printer not in kept:
-                kept[printer] = sum(
-                    count for value, count in judged.items()
-                    if printer[0].run(taken[value]) == value and kind.meaning(value, order) is not None
-                )  # fmt: skip
+                kept[printer] = sum(count for taken, count in weights.items() if _keeps(kind, printer, taken))
     most = max(kept.values(), default=0)
     return [printer for printer, count in kept.items() if count == most], most
 

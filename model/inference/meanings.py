@@ -32,6 +32,7 @@ _QUANTITY = re.compile(
 )
 _FEWEST_DIGITS = 3
 _LONGEST = 60
+_LONGEST_LETTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,14 @@ class Kind:
         allowed: atoms that write such values out of what they say, never by copying them as they stand; programs are
             searched for each set of them by itself.
         least_share: share of a column's values that a format must have to be the column's own.
+        by_pattern: whether values of one pattern of letters and digits are all in a format, or none is.
     """
 
     name: str
     meaning: Callable[[str, str], Hashable | None]
     allowed: tuple[Callable[[Atom], bool], ...]
     least_share: float
+    by_pattern: bool = False
 
 
 def moment(text: str, order: str) -> Hashable | None:
@@ -114,10 +117,13 @@ def quantity(text: str, _: str) -> Hashable | None:
 
 
 def code(text: str, _: str) -> Hashable | None:
-    """Letters and digits in their order, whatever stands between them."""
+    """Letters and digits in their order, whatever stands between them; words are none of a code's letters."""
+    if len(text) > _LONGEST:
+        return None
     plain = "".join(character for character in text if character.isalnum()).casefold()
     digits = sum(character.isdigit() for character in plain)
-    return plain if digits >= _FEWEST_DIGITS and len(plain) <= _LONGEST // 2 else None
+    letters = max((len(run) for run in re.findall(r"[^\W\d_]+", text)), default=0)
+    return plain if digits >= _FEWEST_DIGITS and letters <= _LONGEST_LETTERS and len(plain) <= _LONGEST // 2 else None
 
 
 def runs_of(text: str) -> list[str]:
@@ -161,7 +167,7 @@ def _writes_digits(atom: Atom) -> bool:
 KINDS = (
     Kind("date", moment, (_writes_moments,), 0.5),
     Kind("time", time_of_day, (_writes_times,), 0.5),
-    Kind("quantity", quantity, (_writes_quantities,), 0.6),
-    Kind("code", code, (_writes_runs, _writes_digits), 0.8),
+    Kind("quantity", quantity, (_writes_quantities,), 0.6, by_pattern=True),
+    Kind("code", code, (_writes_runs, _writes_digits), 0.8, by_pattern=True),
 )
 """Kinds in the order in which they are tried."""
