@@ -29,7 +29,9 @@ def check_name(name: str) -> None:
         InputError: as told.
     """
     if not is_name(name):
-        raise InputError("a model's name has 1 to 64 of the characters a-z, 0-9 and -, and is not 'default'", field="name")
+        raise InputError(
+            "a model's name has 1 to 64 of the characters a-z, 0-9 and -, and is not 'default'", field="name"
+        )
 
 
 def is_name(name: str) -> bool:

@@ -131,7 +131,9 @@ def measure_drift(
     note = "Share of drifted values that become what they were. Columns by drift: " + ", ".join(
         f"{kind} {sizes[kind]}" for kind in DRIFTS if sizes[kind]
     )
-    return EvaluationTable("normalize", title, tuple(rows), (f"{note}. Intervals resample columns.",), tuple(reliabilities))
+    return EvaluationTable(
+        "normalize", title, tuple(rows), (f"{note}. Intervals resample columns.",), tuple(reliabilities)
+    )
 
 
 def measure_clean(
@@ -150,7 +152,9 @@ def measure_clean(
         }
         rows.append(EvaluationRow(name, figures))
     title = f"columns as they are, {tables.title} ({len(columns)} columns)"
-    return EvaluationTable("normalize", title, tuple(rows), ("Every change counts as wrong. Intervals resample columns.",))
+    return EvaluationTable(
+        "normalize", title, tuple(rows), ("Every change counts as wrong. Intervals resample columns.",)
+    )
 
 
 def reprinted(columns: Sequence[Column]) -> list[dict[int, tuple[str, float]]]:
@@ -172,7 +176,7 @@ def _reprinted(column: Column) -> dict[int, tuple[str, float]]:
         )
         if value and plain and fits:
             filled = iter(plain)
-            cased = {"9": str, "a": str.lower, "A": str.upper}
+            cased: dict[str, Callable[[str], str]] = {"9": str, "a": str.lower, "A": str.upper}
             made = "".join(cased[one](next(filled)) if one in cased else one for one in commonest)
             if made != value:
                 found[place] = made, 1.0
@@ -200,9 +204,7 @@ def _service(checkpoint: Checkpoint, progress: Progress | None) -> Normalizer:
 
 
 def _by_place(result: NormalizationResult) -> dict[int, tuple[str, float]]:
-    return {
-        one.cell.tuple_id: (one.output, one.confidence or 0.0) for one in result.cells if one.output is not None
-    }
+    return {one.cell.tuple_id: (one.output, one.confidence or 0.0) for one in result.cells if one.output is not None}
 
 
 def _reliability(

@@ -18,8 +18,8 @@ from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
 from model.evaluation.leaks import evaluate_leaks
 from model.evaluation.matching import evaluate_block, evaluate_cluster, evaluate_match
-from model.evaluation.pair_matching import evaluate_pairs
 from model.evaluation.normalization import evaluate_normalize
+from model.evaluation.pair_matching import evaluate_pairs
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
 from model.evaluation.rpt_table_1 import evaluate_rpt_table_1

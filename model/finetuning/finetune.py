@@ -28,8 +28,16 @@ from model.errors import InputError
 from model.evaluation.extraction import Examples, MarkedText, Predicted, extracted, extraction_figures
 from model.evaluation.extraction import extraction_reliability as reliability_of
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1
-from model.finetuning.labelled_texts import Label, LabelledText, LabelledTexts, LabelSplit, asked_of, attributes_of
-from model.finetuning.labelled_texts import collect, split
+from model.finetuning.labelled_texts import (
+    Label,
+    LabelledText,
+    LabelledTexts,
+    LabelSplit,
+    asked_of,
+    attributes_of,
+    collect,
+    split,
+)
 from model.finetuning.low_rank import SHAPES
 from model.inference.answers import FEATURES, NO_ANSWER_FEATURES, Judged
 from model.inference.batching import Progress, run_task
@@ -231,9 +239,7 @@ def marked(texts: Sequence[LabelledText]) -> list[MarkedText]:
     ]
 
 
-def _judge(
-    checkpoint: Checkpoint, parts: LabelSplit, seed: int, progress: Progress | None
-) -> dict[str, Predicted]:
+def _judge(checkpoint: Checkpoint, parts: LabelSplit, seed: int, progress: Progress | None) -> dict[str, Predicted]:
     """Answers about the texts that judge, without examples and with the labels trained on."""
     test = marked(parts.judging)
     examples: dict[tuple[str, str], list[ExtractionExample]] = {}
@@ -257,14 +263,14 @@ def _gain(texts: Sequence[LabelledText], before: Predicted, after: Predicted, se
     names = ("wanted", "right_before", "given_before", "right_after", "given_after")
     counts = Counts(names, np.array(counted, dtype=np.int64), Resampling(seed))
     return counts.figure(
-        lambda sums: f1(sums["right_after"], sums["given_after"], sums["wanted"])
-        - f1(sums["right_before"], sums["given_before"], sums["wanted"])
+        lambda sums: (
+            f1(sums["right_after"], sums["given_after"], sums["wanted"])
+            - f1(sums["right_before"], sums["given_before"], sums["wanted"])
+        )
     )
 
 
-def _table(
-    parts: LabelSplit, before: dict[str, Predicted], after: dict[str, Predicted], seed: int
-) -> EvaluationTable:
+def _table(parts: LabelSplit, before: dict[str, Predicted], after: dict[str, Predicted], seed: int) -> EvaluationTable:
     test = marked(parts.judging)
     rows, reliabilities = [], []
     for who, found in (("before", before), ("after", after)):

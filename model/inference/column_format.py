@@ -8,13 +8,14 @@ A value is rewritten where all programs that keep its meaning write one and the 
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from model.inference.atoms import Taken, changed
-from model.inference.columns import collapsed, has_odd_blanks, pattern_of
+from model.inference.columns import collapsed, pattern_of
 from model.inference.meanings import (
     DAY_FIRST,
     KINDS,
@@ -26,7 +27,7 @@ from model.inference.meanings import (
     runs_of,
     year_is_short,
 )
-from model.inference.synthesis import SynthesizedProgram, Synthesis
+from model.inference.synthesis import Synthesis, SynthesizedProgram
 
 _SHAPES = 3
 _EXAMPLES = 6
@@ -36,6 +37,8 @@ _KIND_SHARE = 0.8
 _CODE_SHARE = 0.5
 _JOINED_DIGITS = 7
 _TEXT_SHARE = 0.75
+_FEWEST_TEXTS = 5
+_BLANKS = re.compile(r"[^\S\r\n]{2,}")
 _LONGEST = 60
 _CASES = ("upper", "lower", "title")
 _CASE_WORDS = {"upper": "in upper case", "lower": "in lower case", "title": "with capital initials"}
@@ -66,7 +69,7 @@ class ColumnFormat:
     def __init__(self, counts: Mapping[str, int], shown: Sequence[str] = ()) -> None:
         bare = Counter[str]()
         for value, count in counts.items():
-            bare[" ".join(value.split()) if has_odd_blanks(value) else value] += count
+            bare[single_blanks(value)] += count
         found = (FormatOfKind.find(kind, bare, shown) for kind in KINDS)
         self._formats = [one for one in found if one is not None]
         self._texts = _Texts(counts)
@@ -140,7 +143,9 @@ class FormatOfKind:
         if not best or weight < (1.0 if shown else kind.least_share) * sum(judged.values()):
             return None
         groups = _alike(kind, sorted({*said, *shown}))
-        kept = frozenset(value for one, others in groups.items() if _keeps(kind, best[0], Taken(one)) for value in others)
+        kept = frozenset(
+            value for one, others in groups.items() if _keeps(kind, best[0], Taken(one)) for value in others
+        )
         return cls(kind, said, best, kept) if shown or len(kept) >= _FEWEST else None
 
     def rewrite(self, value: str) -> Rewriting | None:
@@ -215,37 +220,47 @@ class _Texts:
     """Blanks and case of a column whatever its values say."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
-        bare = [value for value in counts if not has_odd_blanks(value)]
-        self._bare = len(bare) if counts and len(bare) >= _TEXT_SHARE * len(counts) else 0
-        letters = [value for value in bare if any(map(str.isalpha, value)) and len(value) <= _LONGEST]
+        total = sum(counts.values())
+        bare = {value: count for value, count in counts.items() if single_blanks(value) == value}
+        weight = sum(bare.values())
+        self._bare = weight if weight >= max(_FEWEST_TEXTS, _TEXT_SHARE * total) else 0
+        letters = {value: count for value, count in bare.items() if any(map(str.isalpha, value))}
         self._case: str | None = None
         self._words: Counter[str] = Counter()
         for case in _CASES:
-            kept = [value for value in letters if changed(value, case) == value]
-            if len(letters) > _FEWEST and len(kept) >= _TEXT_SHARE * len(letters):
+            kept = {value: count for value, count in letters.items() if changed(value, case) == value}
+            if sum(kept.values()) >= max(_FEWEST_TEXTS, _TEXT_SHARE * sum(letters.values())):
                 self._case = case
-                self._words = Counter(word for value in kept for word in value.split())
+                for value, count in kept.items():
+                    self._words.update(dict.fromkeys(value.split(), count))
                 break
 
     def without_odd_blanks(self, value: str) -> Rewriting | None:
-        """Single blanks and none at the ends, where the column has it so."""
-        if not self._bare or not has_odd_blanks(value) or not value.strip():
+        """Single blanks and none at the ends, where the column has it so; line ends stay."""
+        made = single_blanks(value)
+        if not self._bare or made == value or not made:
             return None
-        return Rewriting(" ".join(value.split()), round(succession(self._bare), 6), "the text with single blanks")
+        return Rewriting(made, round(succession(self._bare), 6), "the text with single blanks")
 
     def in_usual_case(self, value: str) -> Rewriting | None:
-        """In the column's case, where other values have every one of its words so."""
-        if self._case is None or len(value) > _LONGEST:
-            return None
-        made = changed(value, self._case)
+        """In the column's case, where other values have every one of its words so.
+
+        Only for values that are throughout in another case: what is mixed, as `iPhone` is, may be meant.
+        """
+        made = changed(value, self._case) if self._case is not None and len(value) <= _LONGEST else None
         if made is None or made == value or made.casefold() != value.casefold():
+            return None
+        if value not in (value.upper(), value.lower(), value.title(), made.swapcase()):
             return None
         least = min(self._words[word] for word in made.split())
         if not least:
-            if not (value.isupper() or value.islower()):
-                return None
             return Rewriting(None, None, "no other value shows how its words are written")
-        return Rewriting(made, round(succession(least), 6), f"the text {_CASE_WORDS[self._case]}")
+        return Rewriting(made, round(succession(least), 6), f"the text {_CASE_WORDS[self._case or '']}")
+
+
+def single_blanks(value: str) -> str:
+    """A value without blanks at its ends and without two of them in a row."""
+    return _BLANKS.sub(" ", value).strip()
 
 
 Printer = tuple[SynthesizedProgram, str]
@@ -270,7 +285,9 @@ def _keeps(kind: Kind, printer: Printer, taken: Taken) -> bool:
 def _best_printers(kind: Kind, judged: Mapping[str, int]) -> tuple[list[Printer], int]:
     """The programs, each with its order, that leave most values as they are, and how many values these are."""
     kept: dict[Printer, int] = {}
-    weights = {Taken(one): sum(judged[value] for value in others) for one, others in _alike(kind, sorted(judged)).items()}
+    weights = {
+        Taken(one): sum(judged[value] for value in others) for one, others in _alike(kind, sorted(judged)).items()
+    }
     for program in _programs(kind, judged):
         for order in ORDERS if kind.name == "date" else ORDERS[:1]:
             printer = _ordered(program, order), order

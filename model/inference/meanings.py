@@ -14,6 +14,7 @@ from fractions import Fraction
 from model.inference.atoms import Atom
 from model.inference.formats import CURRENCY
 from model.inference.moments import DAYS, MONTHS, date_parts, time_parts
+from model.inference.synthesis import AllowedAtoms
 
 MONTH_FIRST, DAY_FIRST = "with the month first", "with the day first"
 ORDERS = (MONTH_FIRST, DAY_FIRST)
@@ -25,6 +26,7 @@ _MONTH_WORDS = {word.lower() for name in MONTHS for word in (name, name[:3])} | 
 _DAY_WORDS = {word.lower(): number for number, name in enumerate(DAYS) for word in (name, name[:3])}
 _OTHER_DATE_WORDS = frozenset(("st", "nd", "rd", "th", "of", "t"))
 _CLOCK_WORDS = frozenset(("a", "p", "m", "am", "pm"))
+_HALF = re.compile(r"\d\s*[ap](?:\.?m)?\b", re.IGNORECASE)
 _QUANTITY = re.compile(
     rf"(?P<before>(?:{CURRENCY})?)\s?(?P<sign>[-+]?)"
     r"(?P<whole>[1-9]\d{0,2}(?:,\d{3})+|[1-9]\d*|0)(?:\.(?P<decimals>\d+))?\s?(?P<unit>[^\d\s,.][^\d\s]{0,11})?",
@@ -49,7 +51,7 @@ class Kind:
 
     name: str
     meaning: Callable[[str, str], Hashable | None]
-    allowed: tuple[Callable[[Atom], bool], ...]
+    allowed: tuple[AllowedAtoms, ...]
     least_share: float
     by_pattern: bool = False
 
@@ -58,7 +60,7 @@ def moment(text: str, order: str) -> Hashable | None:
     """Year, month and day, and hour, minute and second where a time is told; None for a date in part."""
     tokens = _tokens(text)
     named = [parts for reading, parts in date_parts(text) if reading == order]
-    if not tokens or not named:
+    if not tokens or not named or _half_is_lost(text):
         return None
     told = {name: value for name, value, _ in named[0]}
     if not {"year", "month", "day", "weekday"} <= told.keys():
@@ -95,7 +97,11 @@ def time_of_day(text: str, _: str) -> Hashable | None:
     """Hour, minute and second."""
     tokens = _tokens(text)
     times = list(time_parts(text))
-    if len(times) != 1 or any(token not in _CLOCK_WORDS for token in tokens if not token.isdigit()):
+    if (
+        len(times) != 1
+        or _half_is_lost(text)
+        or any(token not in _CLOCK_WORDS for token in tokens if not token.isdigit())
+    ):
         return None
     clock = {name: value for name, value, _ in times[0][1]}
     return _clock(clock) if sum(token.isdigit() for token in tokens) <= 3 else None
@@ -104,6 +110,11 @@ def time_of_day(text: str, _: str) -> Hashable | None:
 def has_half(text: str) -> bool:
     """Whether a time says which half of the day it is in."""
     return any(token in _CLOCK_WORDS for token in _tokens(text))
+
+
+def _half_is_lost(text: str) -> bool:
+    """Whether a text names a half of the day that does not stand right behind its time."""
+    return has_half(text) and _HALF.search(text) is None
 
 
 def quantity(text: str, _: str) -> Hashable | None:
@@ -139,35 +150,37 @@ def _clock(named: dict[str, str]) -> tuple[int, int, int]:
     return int(named["two-digit hour"]), int(named["minute"]), int(named["second"])
 
 
-def _writes_moments(atom: Atom) -> bool:
-    return (atom.family == "date" and atom.arguments[0] in ORDERS) or atom.family == "time"
+def _reads_in_order(atom: Atom) -> bool:
+    return atom.family == "time" or atom.arguments[0] in ORDERS
 
 
-def _writes_times(atom: Atom) -> bool:
-    return atom.family == "time"
-
-
-def _writes_quantities(atom: Atom) -> bool:
-    forms = ("without separators", "with thousands separators")
-    return _writes_letters(atom) or (atom.family == "number" and atom.arguments[0] == 0 and atom.arguments[1] in forms)
-
-
-def _writes_letters(atom: Atom) -> bool:
+def _is_letters(atom: Atom) -> bool:
     return atom.family == "token" and atom.arguments[0] == "letters" and atom.change in ("", "lower", "upper")
 
 
-def _writes_runs(atom: Atom) -> bool:
-    return _writes_letters(atom) or (atom.family == "token" and atom.arguments[0] == "number" and not atom.change)
+def _is_number(atom: Atom) -> bool:
+    forms = ("without separators", "with thousands separators")
+    return _is_letters(atom) or (atom.family == "number" and atom.arguments[0] == 0 and atom.arguments[1] in forms)
 
 
-def _writes_digits(atom: Atom) -> bool:
-    return _writes_letters(atom) or (atom.family == "digits" and int(atom.arguments[0]) >= 0)
+def _is_run(atom: Atom) -> bool:
+    return _is_letters(atom) or (atom.arguments[0] == "number" and not atom.change)
+
+
+def _is_digits(atom: Atom) -> bool:
+    return _is_letters(atom) or (atom.family == "digits" and int(atom.arguments[0]) >= 0)
 
 
 KINDS = (
-    Kind("date", moment, (_writes_moments,), 0.5),
-    Kind("time", time_of_day, (_writes_times,), 0.5),
-    Kind("quantity", quantity, (_writes_quantities,), 0.6, by_pattern=True),
-    Kind("code", code, (_writes_runs, _writes_digits), 0.8, by_pattern=True),
+    Kind("date", moment, (AllowedAtoms(("date", "time"), _reads_in_order),), 0.5),
+    Kind("time", time_of_day, (AllowedAtoms(("time",)),), 0.5),
+    Kind("quantity", quantity, (AllowedAtoms(("token", "number"), _is_number),), 0.6, by_pattern=True),
+    Kind(
+        "code",
+        code,
+        (AllowedAtoms(("token",), _is_run), AllowedAtoms(("token", "digits"), _is_digits)),
+        0.8,
+        by_pattern=True,
+    ),
 )
 """Kinds in the order in which they are tried."""

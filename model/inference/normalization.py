@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from model.checkpoint import Checkpoint
 from model.errors import OptionError
@@ -20,6 +21,7 @@ from model.inference.column_format import ColumnFormat, Rewriting
 from model.inference.columns import is_missing_spelling
 from model.inference.meanings import runs_of
 from model.inference.transformation import (
+    Transformation,
     TransformationOptions,
     TransformationOutcome,
     TransformExample,
@@ -121,32 +123,78 @@ def normalize(
     began = time.monotonic()
     cells: list[NormalizedCell] = []
     found: list[NormalizedAttribute] = []
-    encoder_tokens = decoder_tokens = 0
+    tokens = [0, 0]
     for number, attribute in enumerate(attributes):
-        values = [values[attribute] for values in relation.tuples]
-        counts = Counter(value for value in values if value and value.strip() and not is_missing_spelling(value))
-        examples = [one for one in options.examples if one.attribute == attribute]
-        formats: list[ColumnFormat] = []
-        shown = tuple(sorted({one.output for one in examples}))
-        yield [StepCall(lambda counts=counts, shown=shown: formats.append(ColumnFormat(counts, shown)))]  # type: ignore[misc]
+        column = _Column.of(relation, attribute, options)
         answers: dict[str, _Answer] = {}
-        for start in range(0, len(counts), _AT_ONCE):
-            part = sorted(counts)[start : start + _AT_ONCE]
-            yield [StepCall(lambda part=part: answers.update(_rewritten(formats[0], part, options)))]  # type: ignore[misc]
-        taught = [TransformExample(one.input, one.output) for one in examples if one.input is not None]
-        if taught:
-            usage = yield from _transformed(checkpoint, taught, sorted(counts), answers, options)
-            encoder_tokens, decoder_tokens = encoder_tokens + usage.encoder_tokens, decoder_tokens + usage.decoder_tokens
-        for tuple_id, value in enumerate(values):
-            if value is not None and (one := answers.get(value)) is not None:
-                cell = Cell(tuple_id, attribute)
-                cells.append(NormalizedCell(cell, value, one.outcome, one.evidence, one.output, one.confidence))
-        found.append(NormalizedAttribute(attribute, formats[0].description))
+        yield [StepCall(column.find_format)]
+        for start in range(0, len(column.counts), _AT_ONCE):
+            yield [StepCall(partial(column.rewrite, start, answers))]
+        usage = yield from _transformed(checkpoint, column, answers)
+        tokens = [tokens[0] + usage.encoder_tokens, tokens[1] + usage.decoder_tokens]
+        cells += _cells(relation, attribute, answers)
+        found.append(NormalizedAttribute(attribute, column.description))
         if progress is not None:
             progress("normalize", number + 1, len(attributes))
     cells.sort(key=lambda one: (one.cell.tuple_id, one.cell.attribute))
-    usage = Usage(len(relation), encoder_tokens, decoder_tokens, round(time.monotonic() - began, 3))
+    usage = Usage(len(relation), tokens[0], tokens[1], round(time.monotonic() - began, 3))
     return NormalizationResult(tuple(cells), tuple(found), usage)
+
+
+class _Column:
+    """One column with what is asked of it."""
+
+    def __init__(
+        self, counts: Mapping[str, int], examples: Sequence[NormalizationExample], options: NormalizationOptions
+    ) -> None:
+        self.counts = counts
+        self.options = options
+        self.shown = tuple(sorted({one.output for one in examples}))
+        self.taught = [TransformExample(one.input, one.output) for one in examples if one.input is not None]
+        self._values = sorted(counts)
+        self._format: ColumnFormat | None = None
+
+    @classmethod
+    def of(cls, relation: Relation, attribute: int, options: NormalizationOptions) -> _Column:
+        """A column of a relation; values that stand for there being none are left out."""
+        values = (values[attribute] for values in relation.tuples)
+        counts = Counter(value for value in values if value and value.strip() and not is_missing_spelling(value))
+        return cls(counts, [one for one in options.examples if one.attribute == attribute], options)
+
+    @property
+    def description(self) -> str | None:
+        """The format in words, once it is found."""
+        return None if self._format is None else self._format.description
+
+    def find_format(self) -> None:
+        """See what format the column has."""
+        self._format = ColumnFormat(self.counts, self.shown)
+
+    def rewrite(self, start: int, answers: dict[str, _Answer]) -> None:
+        """Add the answers for some of the values."""
+        assert self._format is not None
+        for value in self._values[start : start + _AT_ONCE]:
+            made = self._format.rewrite(value)
+            if made is not None:
+                answers[value] = _answer(made, self.options)
+
+    def undecided(self, answers: Mapping[str, _Answer]) -> list[str]:
+        """Values that examples with inputs decide: those inputs, and what no format rewrites."""
+        given = {one.input for one in self.taught}
+        free = (
+            value
+            for value in self._values
+            if value not in answers or answers[value].outcome is NormalizationOutcome.ABSTAINED
+        )
+        return sorted({*free, *(given & self.counts.keys())} - set(self.shown))
+
+
+def _cells(relation: Relation, attribute: int, answers: Mapping[str, _Answer]) -> Iterator[NormalizedCell]:
+    for tuple_id, values in enumerate(relation.tuples):
+        value = values[attribute]
+        if value is not None and (one := answers.get(value)) is not None:
+            cell = Cell(tuple_id, attribute)
+            yield NormalizedCell(cell, value, one.outcome, one.evidence, one.output, one.confidence)
 
 
 def _check(relation: Relation, options: NormalizationOptions) -> tuple[int, ...]:
@@ -169,12 +217,6 @@ def _check(relation: Relation, options: NormalizationOptions) -> tuple[int, ...]
     return attributes
 
 
-def _rewritten(form: ColumnFormat, values: Sequence[str], options: NormalizationOptions) -> dict[str, _Answer]:
-    """The answers for those values that are told of."""
-    made = ((value, form.rewrite(value)) for value in values)
-    return {value: _answer(one, options) for value, one in made if one is not None}
-
-
 def _answer(one: Rewriting, options: NormalizationOptions) -> _Answer:
     if one.output is None or one.confidence is None:
         return _Answer(NormalizationOutcome.ABSTAINED, Evidence("program", (), one.detail))
@@ -184,32 +226,30 @@ def _answer(one: Rewriting, options: NormalizationOptions) -> _Answer:
     return _Answer(NormalizationOutcome.REWRITTEN, Evidence("program", (), one.detail), one.output, one.confidence)
 
 
-def _transformed(
-    checkpoint: Checkpoint,
-    examples: Sequence[TransformExample],
-    values: Sequence[str],
-    answers: dict[str, _Answer],
-    options: NormalizationOptions,
-) -> ModelTask[Usage]:
-    """Answer values as example pairs show, where no format answered them already."""
-    outputs = {one.output for one in examples}
-    given = {one.input: one.output for one in examples}
-    asked = [
-        value
-        for value in values
-        if value not in outputs
-        and (value in given or value not in answers or answers[value].outcome is NormalizationOutcome.ABSTAINED)
-    ]
-    result = yield from transform(checkpoint, examples, asked, TransformationOptions(options.min_confidence))
+def _transformed(checkpoint: Checkpoint, column: _Column, answers: dict[str, _Answer]) -> ModelTask[Usage]:
+    """Answer values as examples with inputs show, where no format answered them already."""
+    if not column.taught:
+        return Usage(0)
+    asked = column.undecided(answers)
+    options = TransformationOptions(column.options.min_confidence)
+    result = yield from transform(checkpoint, column.taught, asked, options)
     for value, one in zip(asked, result.transformations, strict=True):
-        if one.outcome is TransformationOutcome.ERROR:
-            answers[value] = _Answer(NormalizationOutcome.ERROR, one.evidence)
-        elif one.output is not None and one.output != value and (value in given or _tells_no_more(value, one.output, examples)):
-            answers[value] = _Answer(NormalizationOutcome.REWRITTEN, one.evidence, one.output, one.confidence)
-        elif one.output != value and value not in answers:
-            detail = "what the examples make of it is not certain, or tells what it does not"
-            answers[value] = _Answer(NormalizationOutcome.ABSTAINED, Evidence("program", (), detail), None, one.confidence)
+        answer = _of_transformation(value, one, column.taught)
+        if answer is not None:
+            answers[value] = answer
     return result.usage
+
+
+def _of_transformation(value: str, one: Transformation, examples: Sequence[TransformExample]) -> _Answer | None:
+    """The answer for a value; None where it stays as it is."""
+    if one.outcome is TransformationOutcome.ERROR:
+        return _Answer(NormalizationOutcome.ERROR, one.evidence)
+    if one.output == value:
+        return None
+    if one.output is not None and (one.evidence.source == "example" or _tells_no_more(value, one.output, examples)):
+        return _Answer(NormalizationOutcome.REWRITTEN, one.evidence, one.output, one.confidence)
+    detail = "what the examples make of it is not certain, or tells what it does not"
+    return _Answer(NormalizationOutcome.ABSTAINED, Evidence("program", (), detail), None, one.confidence)
 
 
 def _tells_no_more(value: str, output: str, examples: Sequence[TransformExample]) -> bool:

@@ -66,17 +66,28 @@ class SynthesizedProgram:
         return "".join(made)
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedAtoms:
+    """Atoms that programs may have, beside fixed texts: of some families, and of these such that `allows` says."""
+
+    families: tuple[str, ...]
+    allows: Callable[[Atom], bool] = lambda _: True
+
+
+_ALL = AllowedAtoms((*FAMILIES, "proportion"))
+
+
 class Synthesis:
     """The programs that explain some examples.
 
     Args:
-        allowed: which atoms a program may have; None allows all. Fixed texts are always allowed.
+        allowed: which atoms a program may have.
 
     Attributes:
         examples: distinct examples in an order of their own.
     """
 
-    def __init__(self, examples: Sequence[Example], allowed: Callable[[Atom], bool] | None = None) -> None:
+    def __init__(self, examples: Sequence[Example], allowed: AllowedAtoms = _ALL) -> None:
         self.examples = sorted(set(examples))
         self._allowed = allowed
         self._anchors = shared_words(text for text, _ in self.examples)
@@ -101,17 +112,14 @@ class Synthesis:
 class _Steps:
     """What can be written next."""
 
-    def __init__(
-        self, taken: Sequence[Taken], outputs: Sequence[str], allowed: Callable[[Atom], bool] | None = None
-    ) -> None:
+    def __init__(self, taken: Sequence[Taken], outputs: Sequence[str], allowed: AllowedAtoms) -> None:
         self.outputs = outputs
         self._by_first: dict[str, list[tuple[float, tuple[str, ...], Atom]]] = defaultdict(list)
         self._longest = 0
         seen: dict[tuple[str, ...], list[tuple[float, Atom]]] = defaultdict(list)
-        for values, cost, atom in (*_all_atoms(taken), *proportion_atoms(taken, outputs)):
-            if (allowed is None or allowed(atom)) and all(
-                value in output for value, output in zip(values, outputs, strict=True)
-            ):
+        proportions = proportion_atoms(taken, outputs) if "proportion" in allowed.families else ()
+        for values, cost, atom in (*_all_atoms(taken, allowed), *proportions):
+            if all(value in output for value, output in zip(values, outputs, strict=True)):
                 seen[values].append((cost, atom))
         for values, ways in seen.items():
             for cost, atom in sorted(ways, key=itemgetter(0))[:_SAME]:
@@ -142,9 +150,9 @@ class _Steps:
         return os.path.commonprefix([output[place:] for output, place in zip(self.outputs, places, strict=True)])
 
 
-def _all_atoms(taken: Sequence[Taken]) -> Iterator[tuple[tuple[str, ...], float, Atom]]:
-    """Every atom that finds something in all texts, with its values."""
-    for family in FAMILIES:
+def _all_atoms(taken: Sequence[Taken], allowed: AllowedAtoms) -> Iterator[tuple[tuple[str, ...], float, Atom]]:
+    """Every allowed atom that finds something in all texts, with its values."""
+    for family in (family for family in FAMILIES if family in allowed.families):
         found = [one.family(family) for one in taken]
         for arguments, (_, cost) in found[0].items():
             if any(arguments not in one for one in found[1:]):
@@ -156,8 +164,9 @@ def _all_atoms(taken: Sequence[Taken]) -> Iterator[tuple[tuple[str, ...], float,
                 made = [changed(value, change) for value in values]
                 if change and all(one == value for one, value in zip(made, values, strict=True)):
                     continue
-                if all(made):
-                    yield tuple(one for one in made if one), cost + dear, Atom(family, arguments, change)
+                atom = Atom(family, arguments, change)
+                if all(made) and allowed.allows(atom):
+                    yield tuple(one for one in made if one), cost + dear, atom
 
 
 def _search(steps: _Steps) -> Iterator[SynthesizedProgram]:
