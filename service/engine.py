@@ -43,6 +43,15 @@ from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
 from model.inference.completion import complete
 from model.inference.extraction import Extraction, ExtractionOutcome, ExtractionResult, extract
+from model.inference.normalization import (
+    NormalizationExample,
+    NormalizationOptions,
+    NormalizationOutcome,
+    NormalizationResult,
+    NormalizedAttribute,
+    NormalizedCell,
+    normalize,
+)
 from model.inference.pairs import AlignedRelations, ComparedPair, MatchingResult, PairOptions, TaughtPair, match_pairs
 from model.inference.pointing import AskedAttribute, ExtractionExample
 from model.inference.resolution import (
@@ -147,6 +156,12 @@ __all__ = [
     "ModelError",
     "NamedPreference",
     "NamedPreferenceExample",
+    "NormalizationExample",
+    "NormalizationOptions",
+    "NormalizationResult",
+    "NormalizationOutcome",
+    "NormalizedAttribute",
+    "NormalizedCell",
     "NotReadyError",
     "Outcome",
     "PairDoubt",
@@ -180,7 +195,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-TASKS = ("clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract")
+TASKS = ("clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract", "normalize")
 """What the model can be asked to do, as the card says it."""
 
 
@@ -401,6 +416,12 @@ class Engine:
     ) -> Future[TransformationResult]:
         """Rewrite inputs as examples show."""
         return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress))
+
+    def normalize(
+        self, relation: Relation, options: NormalizationOptions, progress: Progress | None = None
+    ) -> Future[NormalizationResult]:
+        """Rewrite values into the format of their column."""
+        return self.submit(lambda checkpoint: normalize(checkpoint, relation, options, progress))
 
     def annotate(
         self, relation: Relation, options: AnnotationOptions, progress: Progress | None = None

@@ -57,7 +57,10 @@ class Kind:
 
 
 def moment(text: str, order: str) -> Hashable | None:
-    """Year, month and day, and hour, minute and second where a time is told; None for a date in part."""
+    """Year, month and day, and hour, minute and second where a time is told.
+
+    None for a date in part, and for one of three short numbers, which could be read in any order.
+    """
     tokens = _tokens(text)
     named = [parts for reading, parts in date_parts(text) if reading == order]
     if not tokens or not named or _half_is_lost(text):
@@ -76,7 +79,7 @@ def moment(text: str, order: str) -> Hashable | None:
     months = sum(word in _MONTH_WORDS for word in words)
     of_date = 3 - months if months or not any(len(word) == 8 for word in tokens) else 1
     seconds = bool(clock) and numbers == of_date + 3
-    if months > 1 or (numbers != of_date + (2 if clock else 0) and not seconds):
+    if months > 1 or (not months and year_is_short(text)) or (numbers != of_date + (2 if clock else 0) and not seconds):
         return None
     date = (int(told["year"]), int(told["month"]), int(told["day"]))
     return date, (_clock(clock) if clock else None)

@@ -29,6 +29,8 @@ from service.engine import (
     Load,
     MatchingResult,
     ModelDescription,
+    NormalizationOptions,
+    NormalizationResult,
     NotReadyError,
     PairOptions,
     Relation,
@@ -130,6 +132,10 @@ class FakeEngine:
     ) -> Future[TransformationResult]:
         """Keep what is asked."""
         return self._answer("transform", (examples, inputs), options)
+
+    def normalize(self, relation: Relation, options: NormalizationOptions) -> Future[NormalizationResult]:
+        """Keep what is asked."""
+        return self._answer("normalize", relation, options)
 
     def _answer(self, task: str, relation: Any, options: object) -> Future[Any]:
         self.check_open()
