@@ -17,7 +17,17 @@ async def test_a_model_is_read_with_sizes_limits_and_card(client: Client) -> Non
         "parameters": 12,
         "bytes": 34,
         "precision": "float32",
-        "tasks": ["clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract", "normalize"],
+        "tasks": [
+            "clean",
+            "complete",
+            "match",
+            "resolve",
+            "match-schema",
+            "transform",
+            "annotate",
+            "extract",
+            "normalize",
+        ],
         "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
         "card": {"limits": ["knows nothing"]},
     }
