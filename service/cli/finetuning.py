@@ -33,9 +33,7 @@ def finetune(
     models: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of named models. Default: RPT_MODELS or ./models.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps; with them the result is repeatable.")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; makes it repeatable.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time for training, where no steps are named.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Of the split of the labels and of training.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Publish it even if it is worse than the default.")] = False,
