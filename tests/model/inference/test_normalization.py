@@ -21,6 +21,8 @@ from model.tuples import Cell, Relation, Value
 DAYS: list[Value] = ["2020-03-05", "2019-12-25", "2018-01-09", "2021-11-30", "5 Mar 2020", "03/04/2020", None, "N/A"]
 ROWS = [(day, f"no {number}") for number, day in enumerate(DAYS)]
 
+CONTRADICTING = (NormalizationExample(0, "a", "x"), NormalizationExample(0, "b", "x"))
+
 
 def run(checkpoint: Checkpoint, options: NormalizationOptions | None = None) -> NormalizationResult:
     return run_task(checkpoint, normalize(checkpoint, Relation.of(("day", "what"), ROWS), options))
@@ -71,7 +73,7 @@ def test_the_order_of_rows_changes_nothing(checkpoint: Checkpoint) -> None:
         (NormalizationOptions((2,)), "columns"),
         (NormalizationOptions(examples=(NormalizationExample(-1, "a"),)), "columns"),
         (NormalizationOptions(min_confidence=1.5), "min_confidence"),
-        (NormalizationOptions(examples=(NormalizationExample(0, "a", "x"), NormalizationExample(0, "b", "x"))), "examples"),
+        (NormalizationOptions(examples=CONTRADICTING), "examples"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(checkpoint: Checkpoint, options: NormalizationOptions, field: str) -> None:
