@@ -42,7 +42,11 @@ def test_right_and_wrong_are_shares_of_the_drifted_values() -> None:
     answers = [{0: ("A", 0.9), 1: ("x", 0.8)}]
     table = measure_drift(TABLES, [column], {"service": lambda _: answers}, Resampling())
     figures = table.rows[0].figures
-    assert (figures["all"].value, figures["date_format"].value, figures["rewritten wrongly"].value) == (0.5, 0.5, 0.25)
+    assert (figures["all"].value, figures["date_format"].value, figures["rewritten wrongly"].value) == (
+        0.25,
+        0.25,
+        0.25,
+    )
     assert "case_changed" not in figures and len(table.reliabilities) == 1
 
 
