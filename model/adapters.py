@@ -82,6 +82,22 @@ def attach(denoiser: TupleDenoiser, shape: AdapterShape) -> None:
                 parametrize.register_parametrization(module, "weight", change.to(module.weight.device))
 
 
+def continue_adapter(denoiser: TupleDenoiser, path: Path) -> None:
+    """Give an `attach`ed denoiser the changes of an adapter of the same shape, in place, to train them further.
+
+    Raises:
+        CheckpointError: the file cannot be read, or has another shape.
+    """
+    changes, _ = read_adapter(path)
+    for name, parameter in denoiser.named_parameters():
+        if parameter.requires_grad:
+            change = changes.get(_stored_name(name))
+            if change is None or change.shape != parameter.shape:
+                raise CheckpointError(f"adapter {path.stem!r} has another shape than what is trained")
+            with torch.no_grad():
+                parameter.copy_(change)
+
+
 def save_adapter(path: Path, denoiser: TupleDenoiser, card: Mapping[str, Any]) -> None:
     """Write what training changed, in 16 bits, with its card in the file's header."""
     tensors = {_stored_name(name): tensor.detach().to("cpu", torch.float16).contiguous()

@@ -210,8 +210,13 @@ class Trainer:
         self._recorded = RecordedSteps(self.denoiser, self.optimizer, self.config) if recorded else None
         folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self, max_seconds: float | None = None, on_log: Callable[[dict[str, object]], None] | None = None) -> None:
-        """Train; saves a resume point every `save_seconds` and at the end."""
+    def run(
+        self,
+        max_seconds: float | None = None,
+        on_log: Callable[[dict[str, object]], None] | None = None,
+        on_step: Callable[[int], None] | None = None,
+    ) -> None:
+        """Train; saves a resume point every `save_seconds` and at the end. `on_step` is told the steps done."""
         if self.position.step >= self.config.steps:
             return
         self.denoiser.train()
@@ -228,6 +233,8 @@ class Trainer:
                     if on_log is not None:
                         logged.add(losses)
                     self.position.encoder_tokens += int(batch.encoder.keep.sum())
+                    if on_step is not None:
+                        on_step(self.position.step)
             self.position.chunk += 1
             now = time.monotonic()
             self.position.seconds = before + now - began

@@ -36,6 +36,7 @@ from api_schemas.completion import CompletionRequest, CompletionResponse
 from api_schemas.extraction import ExtractionRequest, ExtractionResponse
 from api_schemas.matching import MatchRequest, MatchResponse
 from api_schemas.models import ModelCard, ModelList
+from api_schemas.normalization import NormalizationRequest, NormalizationResponse
 from api_schemas.resolution import PlanResponse, ResolutionRequest, ResolutionResponse
 from api_schemas.schema_matching import SchemaMatchingRequest, SchemaMatchingResponse
 from api_schemas.transformation import TransformRequest, TransformResponse
@@ -258,6 +259,10 @@ class Client:
         """`POST /v1/transform`: texts rewritten as examples show."""
         return _read(self._ask(_question("/v1/transform", request)), TransformResponse)
 
+    def normalize(self, request: NormalizationRequest) -> NormalizationResponse:
+        """`POST /v1/normalize`: values rewritten into the format of their column."""
+        return _read(self._ask(_question("/v1/normalize", request)), NormalizationResponse)
+
     def extract(self, request: ExtractionRequest) -> ExtractionResponse:
         """`POST /v1/extract`: values of attributes out of texts."""
         return _read(self._ask(_question("/v1/extract", request)), ExtractionResponse)
@@ -357,6 +362,10 @@ class AsyncClient:
     async def transform(self, request: TransformRequest) -> TransformResponse:
         """`POST /v1/transform`: texts rewritten as examples show."""
         return _read(await self._ask(_question("/v1/transform", request)), TransformResponse)
+
+    async def normalize(self, request: NormalizationRequest) -> NormalizationResponse:
+        """`POST /v1/normalize`: values rewritten into the format of their column."""
+        return _read(await self._ask(_question("/v1/normalize", request)), NormalizationResponse)
 
     async def extract(self, request: ExtractionRequest) -> ExtractionResponse:
         """`POST /v1/extract`: values of attributes out of texts."""

@@ -29,6 +29,7 @@ from service.routes import (
     health,
     matching,
     models,
+    normalization,
     resolution,
     schema_matching,
     transformation,
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         settings.model,
         precision=settings.precision,
         threads=settings.threads,
+        models=settings.models,
         max_requests=settings.max_requests,
         max_running=settings.max_running,
     )
@@ -85,6 +87,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         annotation.router,
         extraction.router,
         transformation.router,
+        normalization.router,
         models.router,
     ):
         app.include_router(router, prefix="/v1", dependencies=needs_key)

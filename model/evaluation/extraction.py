@@ -84,7 +84,9 @@ def evaluate_extract(
         EvaluationRow(name, extraction_figures(test, told_by(test, rule), resampling))
         for name, rule in baselines(train).items()
     ]
-    reliabilities = tuple(_reliability(name, test, answers, resampling) for name, answers in predicted.items())
+    reliabilities = tuple(
+        extraction_reliability(name, test, answers, resampling) for name, answers in predicted.items()
+    )
     without = sum(not one.values for one in test)
     title = f"AE-110K ({len(test)} pairs of the test part, {without} without a value)"
     notes = (
@@ -214,7 +216,9 @@ def _paired(test: Sequence[MarkedText], answers: Predicted) -> Iterator[tuple[Ma
     return ((one, answers[one.category, one.text, one.attribute]) for one in test)
 
 
-def _reliability(name: str, test: Sequence[MarkedText], answers: Predicted, resampling: Resampling) -> Reliability:
+def extraction_reliability(
+    name: str, test: Sequence[MarkedText], answers: Predicted, resampling: Resampling
+) -> Reliability:
     """Confidences of values and of there being none, against what is right; texts err together."""
     pairs = list(_paired(test, answers))
     right = [answer.value in one.values if answer.value is not None else not one.values for one, answer in pairs]

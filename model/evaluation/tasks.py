@@ -18,6 +18,7 @@ from model.evaluation.figures import EvaluationTable, Resampling
 from model.evaluation.imputation import evaluate_imputation
 from model.evaluation.leaks import evaluate_leaks
 from model.evaluation.matching import evaluate_block, evaluate_cluster, evaluate_match
+from model.evaluation.normalization import evaluate_normalize
 from model.evaluation.pair_matching import evaluate_pairs
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
@@ -90,6 +91,9 @@ TASKS: dict[str, Measure] = {
     "annotate": _on_bench(evaluate_annotate),
     "extract": _on_bench(evaluate_extract),
     "transform": _on_bench(evaluate_transform),
+    "normalize": lambda source, checkpoint, resampling, progress: evaluate_normalize(
+        source.bench, source.corpus, checkpoint, resampling=resampling, progress=progress
+    ),
     "leaks": lambda source, checkpoint, resampling, progress: evaluate_leaks(
         source.bench, source.corpus_for("leaks"), checkpoint, progress
     ),

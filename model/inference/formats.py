@@ -14,7 +14,7 @@ _DATE = rf"""\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}(?:[T ].*)?|\d{{1,2}}[-/.]\d{{1,
     |\d{{1,2}}(?:st|nd|rd|th)?[ -]{_MONTH}[ ,-]*\d{{2,4}}|{_MONTH}[ -]\d{{1,2}}(?:st|nd|rd|th)?[ ,-]+\d{{2,4}}
     |{_MONTH}[ ,-]*\d{{4}}|\d{{4}}[ -]{_MONTH}(?:[ -]\d{{1,2}})?|\d{{1,2}}[ -]{_MONTH}"""
 _NUMBER = r"[-+−]?(?:\d{1,3}(?:[, ']\d{3})+|\d+)"
-_CURRENCY = r"(?:[$€£¥₹]|(?:us|au|ca|hk|nz)\$|usd|eur|gbp|jpy|inr|chf|rs\.?)"
+CURRENCY = r"(?:[$€£¥₹]|(?:us|au|ca|hk|nz)\$|usd|eur|gbp|jpy|inr|chf|rs\.?)"
 _PATTERNS = (
     ("year", r"(?:1[4-9]|20)\d\d(?: ?[-–/] ?(?:(?:1[4-9]|20)?\d\d)?)?"),
     ("date", _DATE),
@@ -22,7 +22,7 @@ _PATTERNS = (
     ("email", r"[^@\s]+@[^@\s]+\.[a-z]{2,}"),
     ("url", r"(?:https?://|www\.)\S+|[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|gov|edu|io|de|uk)(?:/\S*)?"),
     ("percent", rf"{_NUMBER}(?:[.,]\d+)? ?%"),
-    ("money", rf"{_CURRENCY} ?{_NUMBER}(?:\.\d+)?(?: ?(?:k|m|bn|million|billion))?|{_NUMBER}(?:\.\d+)? ?{_CURRENCY}"),
+    ("money", rf"{CURRENCY} ?{_NUMBER}(?:\.\d+)?(?: ?(?:k|m|bn|million|billion))?|{_NUMBER}(?:\.\d+)? ?{CURRENCY}"),
     ("phone", r"\+?\(?\d{1,4}\)?[ .-]?\d{2,4}[ .-]\d{3,4}(?:[ .-]?\d{2,4})?"),
     ("integer", rf"#?{_NUMBER}"),
     ("decimal", rf"{_NUMBER}?[.,]\d+(?: ?[a-z°²³\"']{{1,4}}\.?)?|{_NUMBER} ?[a-z°²³\"']{{1,3}}\.?|\d+'\s?\d*\"?"),

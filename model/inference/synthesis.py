@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import os.path
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
@@ -66,15 +66,30 @@ class SynthesizedProgram:
         return "".join(made)
 
 
+@dataclass(frozen=True, slots=True)
+class AllowedAtoms:
+    """Atoms that programs may have, beside fixed texts: of some families, and of these such that `allows` says."""
+
+    families: tuple[str, ...]
+    allows: Callable[[Atom], bool] = lambda _: True
+
+
+_ALL = AllowedAtoms((*FAMILIES, "proportion"))
+
+
 class Synthesis:
     """The programs that explain some examples.
+
+    Args:
+        allowed: which atoms a program may have.
 
     Attributes:
         examples: distinct examples in an order of their own.
     """
 
-    def __init__(self, examples: Sequence[Example]) -> None:
+    def __init__(self, examples: Sequence[Example], allowed: AllowedAtoms = _ALL) -> None:
         self.examples = sorted(set(examples))
+        self._allowed = allowed
         self._anchors = shared_words(text for text, _ in self.examples)
 
     @cached_property
@@ -84,7 +99,7 @@ class Synthesis:
             return ()
         searched = self.examples[:SEARCHED]
         taken = [self.take(text) for text, _ in searched]
-        steps = _Steps(taken, [output for _, output in searched])
+        steps = _Steps(taken, [output for _, output in searched], self._allowed)
         others = [(self.take(text), output) for text, output in self.examples[SEARCHED:]]
         fits = (one for one in _search(steps) if all(one.run(text) == output for text, output in others))
         return tuple(one for one, _ in zip(fits, range(PROGRAMS), strict=False))
@@ -97,12 +112,13 @@ class Synthesis:
 class _Steps:
     """What can be written next."""
 
-    def __init__(self, taken: Sequence[Taken], outputs: Sequence[str]) -> None:
+    def __init__(self, taken: Sequence[Taken], outputs: Sequence[str], allowed: AllowedAtoms) -> None:
         self.outputs = outputs
         self._by_first: dict[str, list[tuple[float, tuple[str, ...], Atom]]] = defaultdict(list)
         self._longest = 0
         seen: dict[tuple[str, ...], list[tuple[float, Atom]]] = defaultdict(list)
-        for values, cost, atom in (*_all_atoms(taken), *proportion_atoms(taken, outputs)):
+        proportions = proportion_atoms(taken, outputs) if "proportion" in allowed.families else ()
+        for values, cost, atom in (*_all_atoms(taken, allowed), *proportions):
             if all(value in output for value, output in zip(values, outputs, strict=True)):
                 seen[values].append((cost, atom))
         for values, ways in seen.items():
@@ -134,9 +150,9 @@ class _Steps:
         return os.path.commonprefix([output[place:] for output, place in zip(self.outputs, places, strict=True)])
 
 
-def _all_atoms(taken: Sequence[Taken]) -> Iterator[tuple[tuple[str, ...], float, Atom]]:
-    """Every atom that finds something in all texts, with its values."""
-    for family in FAMILIES:
+def _all_atoms(taken: Sequence[Taken], allowed: AllowedAtoms) -> Iterator[tuple[tuple[str, ...], float, Atom]]:
+    """Every allowed atom that finds something in all texts, with its values."""
+    for family in (family for family in FAMILIES if family in allowed.families):
         found = [one.family(family) for one in taken]
         for arguments, (_, cost) in found[0].items():
             if any(arguments not in one for one in found[1:]):
@@ -148,8 +164,9 @@ def _all_atoms(taken: Sequence[Taken]) -> Iterator[tuple[tuple[str, ...], float,
                 made = [changed(value, change) for value in values]
                 if change and all(one == value for one, value in zip(made, values, strict=True)):
                     continue
-                if all(made):
-                    yield tuple(one for one in made if one), cost + dear, Atom(family, arguments, change)
+                atom = Atom(family, arguments, change)
+                if all(made) and allowed.allows(atom):
+                    yield tuple(one for one in made if one), cost + dear, atom
 
 
 def _search(steps: _Steps) -> Iterator[SynthesizedProgram]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         AdaptationOptions,
         Completion,
         Engine,
+        FinetuneReport,
         Relation,
         Repair,
         ResolutionOptions,
@@ -216,6 +217,29 @@ class Transformed:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedFormat:
+    """A value in the format that is wanted of a column, by number, and what it was written as, where that is known."""
+
+    column: int
+    output: str
+    input: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """A cell of another format; `normalized` where the outcome is `rewritten`."""
+
+    row: int
+    column: int
+    value: str
+    outcome: str
+    normalized: str | None
+    confidence: float | None
+    evidence_source: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Annotated:
     """The labels of one column, best first with their confidences; `label` where the best is likely enough."""
 
@@ -269,6 +293,20 @@ class Judges(Protocol):
 
         Raises:
             JudgingError: the examples contradict each other, or the model was not trained to transform.
+        """
+
+    def normalization(
+        self,
+        table: NamedRows,
+        columns: Sequence[int] | None,
+        wanted: Sequence[WantedFormat],
+        min_confidence: float,
+        progress: Progress,
+    ) -> list[Normalized]:
+        """Cells that are not in the format of their column.
+
+        Raises:
+            JudgingError: the examples contradict each other, or need a model that was trained to transform.
         """
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
@@ -336,6 +374,30 @@ def evaluate_model(
 
     try:
         return evaluate(tasks, bench, corpus, folder, seed, progress)
+    except ModelError as error:
+        raise JudgingError(str(error)) from error
+
+
+def finetune_model(
+    labels: Sequence[tuple[str, str, str | None, str]],
+    folder: Path,
+    name: str,
+    base: Path | None,
+    options: Mapping[str, object],
+    progress: Progress,
+) -> FinetuneReport:
+    """Fine-tune a model and publish it by its name.
+
+    Raises:
+        JudgingError: the name, the labels or the options do not fit, or the model was not trained to extract.
+    """
+    from service.engine import InputError, ModelError, finetune
+
+    try:
+        return finetune(labels, folder, name, base, options, progress)
+    except InputError as error:
+        where = "" if error.tuple_id is None else f"label {error.tuple_id + 1}: "
+        raise JudgingError(f"{where}{error}") from error
     except ModelError as error:
         raise JudgingError(str(error)) from error
 
@@ -460,6 +522,33 @@ class _EngineJudges:
         return [
             Transformed(one.outcome.value, one.output, one.confidence, one.evidence.source, one.evidence.detail)
             for one in result.transformations
+        ]
+
+    def normalization(
+        self,
+        table: NamedRows,
+        columns: Sequence[int] | None,
+        wanted: Sequence[WantedFormat],
+        min_confidence: float,
+        progress: Progress,
+    ) -> list[Normalized]:
+        from service.engine import NormalizationExample, NormalizationOptions, Relation
+
+        examples = tuple(NormalizationExample(one.column, one.output, one.input) for one in wanted)
+        options = NormalizationOptions(None if columns is None else tuple(columns), examples, min_confidence)
+        result = _result(self._engine.normalize(Relation.of(*table), options, progress))
+        return [
+            Normalized(
+                one.cell.tuple_id,
+                one.cell.attribute,
+                one.value,
+                one.outcome.value,
+                one.output,
+                one.confidence,
+                one.evidence.source,
+                one.evidence.detail,
+            )
+            for one in result.cells
         ]
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:

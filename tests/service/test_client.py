@@ -17,6 +17,7 @@ from api_schemas.completion import CompletionRequest, CompletionTarget
 from api_schemas.extraction import AskedAttribute, ExtractionRequest
 from api_schemas.matching import MatchRequest, Records
 from api_schemas.models import ModelInfo
+from api_schemas.normalization import NormalizationRequest
 from api_schemas.resolution import ResolutionRequest
 from api_schemas.schema_matching import SchemaMatchingRequest
 from api_schemas.tables import Column, Table
@@ -66,7 +67,7 @@ CARD = {
     "parameters": 12,
     "bytes": 34,
     "precision": "float32",
-    "tasks": ["clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract"],
+    "tasks": ["clean", "complete", "match", "resolve", "match-schema", "transform", "annotate", "extract", "normalize"],
     "limits": {"max_name_tokens": 8, "max_value_tokens": 16, "max_attributes": 48, "max_context": 8},
     "card": {"limits": ["knows nothing"]},
 }
@@ -309,6 +310,23 @@ TRANSFORMED = {
     "model": MODEL,
     "usage": USAGE,
 }
+ODD = NormalizationRequest(table=TABLE)
+NORMALIZED = {
+    "cells": [
+        {
+            "row": 1,
+            "column": "zip",
+            "value": "2116",
+            "outcome": "abstained",
+            "normalized": None,
+            "confidence": None,
+            "evidence": {"source": "program", "rows": [], "detail": "it does not fit the format"},
+        }
+    ],
+    "columns": [{"column": "zip", "format": "code: digits", "rewritten": 0, "abstained": 1}],
+    "model": MODEL,
+    "usage": USAGE,
+}
 QUESTIONS = [
     ("clean", (CleaningRequest(table=TABLE),), "POST", "/v1/clean", CLEANED),
     ("complete", (CompletionRequest(table=TABLE),), "POST", "/v1/complete", COMPLETED),
@@ -319,6 +337,7 @@ QUESTIONS = [
     ("annotate", (AnnotationRequest(table=TABLE),), "POST", "/v1/annotate", ANNOTATED),
     ("extract", (ASKED,), "POST", "/v1/extract", EXTRACTED),
     ("transform", (SHOWN,), "POST", "/v1/transform", TRANSFORMED),
+    ("normalize", (ODD,), "POST", "/v1/normalize", NORMALIZED),
     ("models", (), "GET", "/v1/models", MODELS),
     ("model", ("fake",), "GET", "/v1/models/fake", CARD),
 ]
@@ -694,7 +713,8 @@ async def test_a_table_is_completed_through_the_service(real: MakeClient, engine
 
 async def test_models_and_readiness_are_read_through_the_service(real: MakeClient, engine: FakeEngine) -> None:
     client = real()
-    assert (await client.models()).model_dump() == MODELS
+    named = MODEL | {"name": "shoes", "sha256": "cd" * 32}
+    assert (await client.models()).model_dump() == {"models": [MODEL, named]}
     assert (await client.model("fake")).model_dump() == CARD
     assert await client.ready() is True
     engine.state = EngineState.LOADING

@@ -30,6 +30,7 @@ OPERATIONS = (
     "POST /v1/annotate",
     "POST /v1/extract",
     "POST /v1/transform",
+    "POST /v1/normalize",
     "GET /v1/models",
     "GET /v1/models/{name}",
     "GET /livez",

@@ -155,6 +155,7 @@ async def test_the_openapi_document_says_where_a_key_is_needed(locked: Client) -
         "/v1/resolve",
         "/v1/resolve/plan",
         "/v1/match-schema",
+        "/v1/normalize",
         "/v1/transform",
         "/v1/models",
         "/v1/models/{name}",
