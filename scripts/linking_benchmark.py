@@ -4,8 +4,8 @@
 
 PYTHON is an interpreter of another environment, in which `pip install splink recordlinkage` was run; without it only
 this project is measured. Each system is a process of its own that reads two CSV files and writes pairs; its time is
-from start to end, by the clock and of all processors together, its memory the most that it held. Nobody sees the truth; “best F1” takes, afterwards, the threshold
-that the truth likes best.
+from start to end, by the clock and of all processors together, its memory the most that it held. Nobody sees the
+truth; “best F1” takes, afterwards, the threshold that the truth likes best.
 """
 
 from __future__ import annotations
