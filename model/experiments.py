@@ -119,7 +119,7 @@ def train(
 ) -> TupleDenoiser:
     """One variant, trained from random weights."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config = ModelConfig(**variant.shape)
+    config = ModelConfig(**variant.shape)  # type: ignore[arg-type]
     training = replace(training, **variant.training)  # type: ignore[arg-type]
     corruption = replace(CORRUPTION, **variant.corruption)  # type: ignore[arg-type]
     torch.manual_seed(training.seed)
