@@ -54,7 +54,7 @@ def _compress(options: argparse.Namespace) -> Certificate:
     valid = validation_tables(corpus, dense, options.max_rows).tables
     sources = make_sources(read_training_tables(corpus, options.max_rows), dense.serializer, training)
     pruned = METHODS[options.method](dense.denoiser, sources, pruning, log_some)
-    story = {"method": options.method, "keep": options.keep, "steps": options.steps, "seed": options.seed}
+    story = {"method": options.method, "keep": options.keep, "seed": options.seed}
     judging = Judging(windows=options.windows, seed=options.seed)
     smaller = cut(pruned.denoiser, pruned.masks)
     return publish(output, smaller, dense, valid, story | pruned.story, judging, options.max_loss)
