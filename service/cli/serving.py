@@ -17,7 +17,11 @@ def serve(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option("--model", metavar="NAME_OR_DIR", help="A checkpoint folder instead of the one in the box."),
+        typer.Option(
+            "--model",
+            metavar="NAME_OR_DIR",
+            help="A checkpoint folder, or the name of one beside the one in the box. Default: RPT_MODEL or the latter.",
+        ),
     ] = None,
 ) -> None:
     """Serve the REST API; SIGTERM and Ctrl-C finish the requests at work, then stop.
