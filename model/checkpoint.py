@@ -1,6 +1,6 @@
 """One folder holds all that rebuilds a model: config, tokenizer, weights, calibration and card.
 
-config.json          ModelConfig and the format version
+config.json          ModelConfig and the format version; sizes of single blocks only where a model was cut
 tokenizer.json       the byte-level BPE
 weights.safetensors  16-bit weights; no pickle anywhere
 judges.safetensors   trees over column statistics (absent right after pretraining)
@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save
 
 from model.architecture import TupleDenoiser
 from model.calibration import Calibration
-from model.config import ModelConfig
+from model.config import BlockSizes, ModelConfig
 from model.errors import CheckpointError
 from model.judge import Judge, load_judges
 from model.naming import FILE as NAMES_FILE
@@ -105,7 +105,7 @@ def save_checkpoint(
     content = save(weights)
     (folder / "weights.safetensors").write_bytes(content)  # save_file would make it readable by its owner only
     tokenizer.save(folder / "tokenizer.json")
-    _write_json(folder / "config.json", {"format": FORMAT_VERSION, "model": asdict(denoiser.config)})
+    _write_json(folder / "config.json", {"format": FORMAT_VERSION, "model": _config_record(denoiser.config)})
     _write_json(folder / "card.json", {**card, "sha256": hashlib.sha256(content).hexdigest()})
     if calibration is not None:
         calibration.save(folder / "calibration.json")
@@ -115,12 +115,13 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     """Load a checkpoint folder; None loads the weights that ship with the project.
 
     Args:
+        path: a folder, or the name of one that stands beside the weights that ship with the project.
         precision: `bfloat16`, `float32`, or `auto` for what this processor is fast at.
 
     Raises:
         CheckpointError: the folder, a file of it or its format version does not fit.
     """
-    folder = DEFAULT_PATH if path is None else Path(path)
+    folder = _folder(path)
     if precision == "auto":
         precision = native_precision()
     if precision not in PRECISIONS:
@@ -159,6 +160,22 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     )
 
 
+def _folder(path: str | Path | None) -> Path:
+    if path is None:
+        return DEFAULT_PATH
+    folder = Path(path)
+    known = DEFAULT_PATH.parent / folder
+    return known if len(folder.parts) == 1 and not folder.is_dir() and known.is_dir() else folder
+
+
+_BLOCKS = {"encoder_sizes", "decoder_sizes"}
+
+
+def _config_record(config: ModelConfig) -> dict[str, Any]:
+    """The config as JSON; an uncut model's names no sizes of blocks."""
+    return {name: value for name, value in asdict(config).items() if name not in _BLOCKS or value}
+
+
 def _read_config(folder: Path) -> ModelConfig:
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint folder {folder.name!r}")
@@ -166,7 +183,10 @@ def _read_config(folder: Path) -> ModelConfig:
     if record.get("format") != FORMAT_VERSION:
         raise CheckpointError(f"checkpoint format {record.get('format')} is not {FORMAT_VERSION}")
     try:
-        return ModelConfig(**record["model"])
+        fields = dict(record["model"])
+        for name in _BLOCKS & fields.keys():
+            fields[name] = tuple(BlockSizes(**sizes) for sizes in fields[name])
+        return ModelConfig(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"config.json of checkpoint {folder.name!r} does not fit: {error}") from error
 

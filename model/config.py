@@ -10,6 +10,24 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class BlockSizes:
+    """Sizes inside one block of a model that was cut; its input and output keep the model's width.
+
+    Attributes:
+        query_key: dimensions of a head's queries and keys.
+        value: dimensions of a head's values.
+        feed_forward: width of the hidden layer of the feed-forward block.
+        cross_query_key, cross_value: the same of attention over the encoder's states; 0 in an encoder block.
+    """
+
+    query_key: int
+    value: int
+    feed_forward: int
+    cross_query_key: int = 0
+    cross_value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Shape of the tuple denoiser (DESIGN: deep encoder, shallow decoder; BART's post-norm blocks).
 
@@ -25,6 +43,8 @@ class ModelConfig:
         max_attributes: column ids that exist; wider tuples are read in groups.
         max_context: context tuples that have a role of their own.
         dropout: probability of dropping a hidden unit during training.
+        encoder_sizes, decoder_sizes: sizes of each block of a model that was cut (`model.compression`); empty where
+            all blocks have the sizes above.
     """
 
     vocabulary_size: int = 16384
@@ -38,6 +58,8 @@ class ModelConfig:
     max_attributes: int = 48
     max_context: int = 8
     dropout: float = 0.0
+    encoder_sizes: tuple[BlockSizes, ...] = ()
+    decoder_sizes: tuple[BlockSizes, ...] = ()
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -47,6 +69,28 @@ class ModelConfig:
             raise ValueError("layers, tokens and attributes must be at least 1, max_context at least 0")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout {self.dropout} is outside [0, 1)")
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        for sizes, layers in ((self.encoder_sizes, self.encoder_layers), (self.decoder_sizes, self.decoder_layers)):
+            if sizes and len(sizes) != layers:
+                raise ValueError(f"{len(sizes)} block sizes for {layers} layers")
+        if any(min(one.query_key, one.value, one.feed_forward) < 1 for one in self.encoder_sizes + self.decoder_sizes):
+            raise ValueError("block sizes must be at least 1")
+        if any(min(one.cross_query_key, one.cross_value) < 1 for one in self.decoder_sizes):
+            raise ValueError("block sizes of a decoder name its attention over the encoder's states")
+
+    @property
+    def blocks_of_encoder(self) -> tuple[BlockSizes, ...]:
+        """Sizes of every block of the encoder."""
+        head = self.width // self.heads
+        return self.encoder_sizes or (BlockSizes(head, head, self.feed_forward),) * self.encoder_layers
+
+    @property
+    def blocks_of_decoder(self) -> tuple[BlockSizes, ...]:
+        """Sizes of every block of the decoder."""
+        head = self.width // self.heads
+        return self.decoder_sizes or (BlockSizes(head, head, self.feed_forward, head, head),) * self.decoder_layers
 
     @property
     def value_position(self) -> int:

@@ -119,7 +119,7 @@ def train(
 ) -> TupleDenoiser:
     """One variant, trained from random weights."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    config = ModelConfig(**variant.shape)
+    config = ModelConfig(**variant.shape)  # type: ignore[arg-type]
     training = replace(training, **variant.training)  # type: ignore[arg-type]
     corruption = replace(CORRUPTION, **variant.corruption)  # type: ignore[arg-type]
     torch.manual_seed(training.seed)
@@ -165,13 +165,7 @@ def summarize(validations: Sequence[Validation]) -> dict[str, tuple[float, float
 
 
 def _figures(validations: Sequence[Validation]) -> dict[str, float]:
-    whole = Validation(
-        np.concatenate([one.logits for one in validations]),
-        np.concatenate([one.wrong for one in validations]),
-        {task: [loss for one in validations for loss in one.losses[task]] for task in validations[0].losses},
-        {task: [hit for one in validations for hit in one.hits[task]] for task in validations[0].hits},
-    )
-    metrics = whole.metrics()
+    metrics = Validation.together(validations).metrics()
     return {name: metrics[name] for name in ("detection_average_precision", "repair_exact_match", "fill_exact_match")}
 
 

@@ -37,7 +37,7 @@ class SmallModelConfig(ModelConfig):
     """The default shape with a small vocabulary."""
 
     def __init__(self, **shape: int) -> None:
-        super().__init__(vocabulary_size=420, **shape)
+        super().__init__(vocabulary_size=420, **shape)  # type: ignore[arg-type]
 
 
 def test_from_a_corpus_to_a_cleaned_file_and_a_served_model(

@@ -169,10 +169,10 @@ def test_attention_written_out_is_the_fused_attention() -> None:
     mask = torch.rand(2, 1, 5, 5, generator=generator) > 0.4
     mask |= torch.eye(5, dtype=torch.bool)
     fused = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-    assert_close(_plain_attention(queries, keys, values, mask), fused)
+    assert_close(_plain_attention(queries, keys, values, mask, 8**-0.5), fused)
     padded = mask[:, :, :1]
     fused = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=padded)
-    assert_close(_row_attention(queries, keys, values, padded), fused)
+    assert_close(_row_attention(queries, keys, values, padded, 8**-0.5), fused)
 
 
 def test_training_and_inference_compute_the_same(
@@ -181,9 +181,9 @@ def test_training_and_inference_compute_the_same(
 ) -> None:  # fmt: skip
     calls: list[str] = []
 
-    def spy(*tensors: Tensor) -> Tensor:
+    def spy(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
         calls.append("plain")
-        return _plain_attention(*tensors)
+        return _plain_attention(queries, keys, values, mask, scale)
 
     monkeypatch.setattr("model.architecture._plain_attention", spy)
     batch = collate_inputs(inputs)

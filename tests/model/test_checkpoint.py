@@ -178,3 +178,12 @@ def test_an_impossible_config_is_named(folder: Path, change: dict[str, object]) 
     (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"config\.json"):
         load_checkpoint(folder)
+
+
+def test_a_checkpoint_beside_the_shipped_one_is_found_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.checkpoint.DEFAULT_PATH", folder.parent / "default")
+    assert load_checkpoint("copy").path == folder
+    with pytest.raises(CheckpointError, match="no checkpoint folder 'other'"):
+        load_checkpoint("other")
