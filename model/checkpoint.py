@@ -166,8 +166,9 @@ _BLOCKS = {"encoder_sizes", "decoder_sizes"}
 def _config_record(config: ModelConfig) -> dict[str, Any]:
     """The config as JSON; an uncut model's names no sizes of blocks, and one without experts none of theirs."""
     record = {name: value for name, value in asdict(config).items() if name not in _BLOCKS or value}
-    for name in _BLOCKS & record.keys():
-        record[name] = [{key: size for key, size in block.items() if key != "experts" or size} for block in record[name]]
+    for block in (block for name in _BLOCKS & record.keys() for block in record[name]):
+        if not block["experts"]:
+            del block["experts"]
     return record
 
 

@@ -8,7 +8,7 @@ import torch
 from model.architecture import TupleDenoiser
 from model.compression.expert_losses import balance_loss
 from model.compression.gates import GatedDenoiser, choose
-from model.compression.structures import Kind, denoiser_structures
+from model.compression.structures import Kind, denoiser_structures, linear
 from model.compression.tomoe import outputs
 from model.dataset import TrainingBatch
 
@@ -58,9 +58,10 @@ def test_a_dimension_of_queries_that_is_off_is_gone_from_the_scores_and_can_come
     with gates.obeying(masks):
         masked = outputs(gates.denoiser, batches[0])
     zeroed = GatedDenoiser(denoiser, (), 1, torch.Generator()).denoiser
-    for linear in (zeroed.encoder.blocks[0].attention.query, zeroed.encoder.blocks[0].attention.key):
-        linear.weight[2::8] = 0
-        linear.bias[2::8] = 0
+    for one in ("query", "key"):
+        projection = linear(zeroed, f"encoder.blocks.0.attention.{one}")
+        projection.weight[2::8] = 0
+        projection.bias[2::8] = 0
     assert torch.allclose(masked.tokens, outputs(zeroed, batches[0]).tokens, atol=1e-4)
     masked.tokens.square().mean().backward()  # type: ignore[no-untyped-call]
     assert mask.grad is not None and float(mask.grad[0, 2]) != 0.0

@@ -53,7 +53,7 @@ def test_every_system_is_judged(
     options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=tmp_path / "routed")
     judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0))
     table = Experiment(judge, tables, ToMoEConfig(0.7, 3), options).run()
-    labels = [row.label for row in table.rows]
+    labels = [row.system for row in table.rows]
     assert labels[:4] == ["dense", "3 experts", "random router", "one expert (static)"]
     assert labels[4].endswith("disjoint experts (k-means)")
     dense, experts, shuffled, one, _ = (row.figures for row in table.rows)
