@@ -30,7 +30,7 @@ MEASURES = {
 DECISIVE = ("fill_exact_match", "detection_best_f1")
 """Of these a model may not lose more than what was stated."""
 
-_RESAMPLES = 200
+_RESAMPLES = 1000
 
 
 class RefusedError(ModelError):
@@ -128,9 +128,10 @@ def judge_windows(
 def compare(dense: Sequence[Validation], compressed: Sequence[Validation], judging: Judging) -> Certificate:
     """The certificate of two models that judged the same windows; of a difference, windows are drawn in pairs."""
     rng = np.random.default_rng(judging.seed)
-    every = np.arange(len(dense))
-    draws = [every, *(rng.choice(every, len(every)) for _ in range(_RESAMPLES))]
-    before, after = (_figures(one, draws) for one in (dense, compressed))
+    windows = len(dense)
+    draws = rng.multinomial(windows, np.full(windows, 1 / windows), _RESAMPLES)
+    weights = np.vstack([np.ones(windows), draws]).astype(np.float64)  # the first draw is every window once
+    before, after = (figures(one, weights) for one in (dense, compressed))
     lines = [
         Line(name, _interval(before[name]), _interval(after[name]), _interval(after[name] - before[name]))
         for name in MEASURES
@@ -138,12 +139,32 @@ def compare(dense: Sequence[Validation], compressed: Sequence[Validation], judgi
     return Certificate(tuple(lines), judging)
 
 
-def _figures(validations: Sequence[Validation], draws: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    """Every measure of every draw of windows, in per cent."""
-    metrics = [Validation.together([validations[window] for window in draw]).metrics() for draw in draws]
-    return {name: 100 * np.array([one.get(name, np.nan) for one in metrics]) for name in MEASURES}
+def figures(validations: Sequence[Validation], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Every measure in per cent, (draws,): as `Validation.metrics` has them of windows that are drawn several times.
+
+    Args:
+        weights: how often each draw has each window, (draws, windows).
+    """
+    wrong = np.concatenate([one.wrong for one in validations]) > 0
+    logits = np.concatenate([one.logits for one in validations])
+    window = np.repeat(np.arange(len(validations)), [len(one.wrong) for one in validations])
+    order = np.argsort(-logits, kind="stable")
+    last = np.append(np.diff(logits[order]) != 0, True)  # cells of one logit are flagged together
+    cells = weights[:, window[order]]  # (draws, cells)
+    flagged = cells.cumsum(1)[:, last]
+    found = (cells * wrong[order]).cumsum(1)[:, last]
+    precision = found / np.maximum(flagged, 1e-12)
+    recall = found / np.maximum(found[:, -1:], 1e-12)
+    measures = {
+        "detection_best_f1": (2 * precision * recall / (precision + recall + 1e-9)).max(1),
+        "detection_average_precision": (np.diff(recall, axis=1, prepend=0.0) * precision).sum(1),
+    }
+    for task in ("fill", "repair"):
+        hits = weights @ np.array([sum(one.hits[task]) for one in validations])
+        measures[f"{task}_exact_match"] = hits / np.maximum(weights @ [len(one.hits[task]) for one in validations], 1)
+    return {name: 100 * measures[name] for name in MEASURES}
 
 
 def _interval(values: np.ndarray) -> tuple[float, float, float]:
-    low, high = np.nanquantile(values[1:], (0.025, 0.975)).tolist()
+    low, high = np.quantile(values[1:], (0.025, 0.975)).tolist()
     return round(float(values[0]), 2), round(low, 2), round(high, 2)

@@ -18,13 +18,13 @@ TRAINING = TrainingConfig(
     seed=3,
     steps=12,
     warmup_steps=2,
-    batch_tokens=512,
-    max_tokens=256,
+    batch_tokens=160,
+    max_tokens=160,
     learning_rate=5e-3,
     weight_decay=0.0,
-    context_size=2,
+    context_size=1,
     episodes_per_chunk=2,
-    examples_per_episode=8,
+    examples_per_episode=4,
 )
 
 

@@ -22,7 +22,7 @@ from model.dataset import TASKS, TrainingBatch, collate_inputs
 from model.errors import CheckpointError, InputError
 from model.inference.batching import run_task
 from model.inference.cleaning import clean
-from model.inference.generation import AnswerQuery, answer_queries
+from model.inference.generation import AnswerQuery, ScoredValue, answer_queries
 from model.serialization import EncoderInput
 from model.tuples import Relation
 
@@ -90,7 +90,7 @@ def test_another_scale_would_be_seen(
 ) -> None:
     masked, smaller = masked_and_cut(denoiser, masks, torch.float64)
     attention = smaller.encoder.blocks[0].attention
-    attention.scale = (attention.query.out_features // attention.heads) ** -0.5  # type: ignore[union-attr,operator,assignment]
+    attention.scale = (attention.query.out_features // attention.heads) ** -0.5  # type: ignore[union-attr,operator]
     assert relative(outputs(smaller, batches[0])["states"], outputs(masked, batches[0])["states"]) > 1e-4
 
 
@@ -126,8 +126,8 @@ def test_beams_write_and_score_the_same(
         assert one == pytest.approx(other, rel=1e-4, abs=1e-4)
 
 
-def _flat(answers: list[list[list[object]]]) -> list[float]:
-    return [one.log_probability for row in answers for query in row for one in query]  # type: ignore[attr-defined]
+def _flat(answers: list[list[list[ScoredValue]]]) -> list[float]:
+    return [one.log_probability for row in answers for query in row for one in query]
 
 
 @pytest.mark.parametrize(("dtype", "limit"), DTYPES, ids=str)
@@ -152,7 +152,7 @@ def test_greedy_answers_with_a_cache_are_the_same(
             written.append((torch.cat(tokens, 1), torch.cat(hiddens, 1)))
     (masked_ids, masked_hidden), (ids, hidden) = written
     assert torch.equal(ids, masked_ids)
-    assert len(ids.unique()) > 2
+    assert len(set(ids.flatten().tolist())) > 2
     assert relative(hidden, masked_hidden) < limit
 
 

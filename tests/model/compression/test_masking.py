@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.architecture import TupleDenoiser
 from model.compression.masking import MaskedDenoiser
-from model.compression.structures import full_masks
+from model.compression.structures import full_masks, linear
 from model.dataset import TrainingBatch
 
 
@@ -53,8 +53,7 @@ def test_a_change_is_masked_for_decisions_and_not_for_tuning(
     denoiser: TupleDenoiser, masked: MaskedDenoiser, masks: dict[str, Tensor]
 ) -> None:
     name = "encoder.blocks.0.feed_forward"
-    before = denoiser.get_submodule(f"{name}.inner").weight
-    inner = masked.denoiser.get_submodule(f"{name}.inner")
+    before, inner = linear(denoiser, f"{name}.inner").weight, linear(masked.denoiser, f"{name}.inner")
     masked.show(None)
     change = inner.weight - before
     off = ~masks[name]
@@ -138,6 +137,6 @@ def test_soft_masks_get_a_gradient_and_frozen_weights_none(
     masked.denoiser.requires_grad_(False)
     masked.show(soft)
     states = masked.denoiser.encode(batches[0].encoder)
-    masked.denoiser.decode(states, batches[0].encoder, batches[0].answers).square().sum().backward()
+    masked.denoiser.decode(states, batches[0].encoder, batches[0].answers).square().sum().backward()  # type: ignore[no-untyped-call]
     for name, mask in soft.items():
         assert mask.grad is not None and float(mask.grad.abs().min()) > 0, name
