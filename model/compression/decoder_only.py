@@ -221,7 +221,8 @@ def load_decoder_only(folder: Path) -> nn.Module:
         sizes = record.pop("cut")
         config = AutoConfig.for_model(record.pop("model_type"), **record)
         _refuse_others(config)
-        network: nn.Module = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+        models: Any = AutoModelForCausalLM
+        network: nn.Module = models.from_config(config, attn_implementation="eager")
         network.to(weights[_TABLE].dtype)
         _shrink(network, sizes)
         if config.tie_word_embeddings:

@@ -46,7 +46,8 @@ CONFIGS = {
 def make(family: str, dtype: torch.dtype = torch.float64) -> Any:
     """A random model; its own attention must not be the eager one, which takes its softmax in float32."""
     torch.manual_seed(1)
-    network = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[family]), attn_implementation="sdpa")
+    models: Any = AutoModelForCausalLM
+    network = models.from_config(copy.deepcopy(CONFIGS[family]), attn_implementation="sdpa")
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "norm" not in name:
