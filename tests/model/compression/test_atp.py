@@ -123,18 +123,19 @@ def test_planted_useless_units_are_removed(
             one.decode(state, batch.encoder, batch.answers)
             for one, state in zip((denoiser, planted), states, strict=True)
         ]
-        return 10 * (states[0] - states[1]).square().mean() + (hidden[0] - hidden[1]).square().mean()
+        return 3 * sum((one - other).abs().mean() for one, other in (states, hidden))
 
     monkeypatch.setattr("model.compression.atp.task_loss", distance)
     torch.manual_seed(0)
     masked = MaskedDenoiser(planted, 4)
-    decider = Decider(masked, source, replace(OPTIONS, keep=0.8), steps=40)
-    for number in range(40):
+    decider = Decider(masked, source, replace(OPTIONS, resource_weight=1.0), steps=25)
+    for number in range(25):
         decider.step(number)
-    masks = decider.settle()
+    logits = decider.network()
     for name, places in USELESS.items():
-        assert not bool(masks[name][places].any()), name
-    assert kept_share(masked.structures, masks).item() == pytest.approx(0.8, rel=0.005)
+        assert sorted(logits[name].argsort()[: len(places)].tolist()) == places, name
+    # All else does something, and at so low a price nearly all of it stays, though the target is far.
+    assert kept_share(masked.structures, decider.draw()).item() > 0.9
 
 
 def test_deciding_changes_no_weight_of_the_network(planted: TupleDenoiser, source: ExampleFactory) -> None:
