@@ -6,7 +6,7 @@ and served as the dense one is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
@@ -15,7 +15,22 @@ from torch import Tensor
 from model.architecture import TupleDenoiser
 from model.compression.cutting import cut
 from model.compression.structures import Kind, denoiser_structures
+from model.compression.tomoe import OnStep, ToMoE, ToMoEConfig
 from model.config import BlockSizes, ModelConfig
+from model.dataset import TrainingBatch
+
+
+def make_experts(
+    dense: TupleDenoiser, batches: Iterable[TrainingBatch], config: ToMoEConfig, on_step: OnStep | None = None
+) -> TupleDenoiser:
+    """Train generator and routers, a step on every batch, and export; `dense` is left as it is.
+
+    Raises:
+        ValueError: as `export`.
+    """
+    tomoe = ToMoE(dense, config)
+    tomoe.train(batches, on_step)
+    return export(dense, tomoe.decide(), tomoe.gates.routers())
 
 
 @torch.no_grad()

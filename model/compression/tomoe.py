@@ -26,6 +26,9 @@ from model.dataset import TrainingBatch
 MEDIAN_NOISE = -math.log(math.log(2))
 """Median of standard Gumbel noise, 0.37: with it in place of noise, what is kept more often than not is kept."""
 
+OnStep = Callable[[int, dict[str, float]], None]
+"""Told the number of a step, from 0, and its losses by name."""
+
 ExpertMasks = Mapping[str, Tensor]
 """By structure: (experts, units) of a feed-forward block, (1, units) of what is cut alike for all tokens."""
 
@@ -157,10 +160,8 @@ class ToMoE:
         self.optimizer.step()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def train(
-        self, batches: Iterable[TrainingBatch], on_step: Callable[[int, dict[str, float]], None] | None = None
-    ) -> None:
-        """A step on every batch; `on_step` is told its number and losses."""
+    def train(self, batches: Iterable[TrainingBatch], on_step: OnStep | None = None) -> None:
+        """A step on every batch."""
         for number, batch in enumerate(batches):
             losses = self.step(batch)
             if on_step is not None:

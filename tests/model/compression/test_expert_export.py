@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model.architecture import TupleDenoiser
+from model.architecture import DecoderCache, TupleDenoiser
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.compression.expert_export import export, members
+from model.compression.expert_export import export, make_experts, members
 from model.compression.experts import Crossover, ExpertFeedForward
 from model.compression.structures import model_size
 from model.compression.tomoe import ToMoE, ToMoEConfig, outputs
@@ -181,8 +181,6 @@ def test_caching_and_company_change_no_output(routed: TupleDenoiser, batches: li
     answers = batch.answers
     whole = small.decode(together, batch.encoder, answers)
     first = int((answers.segments[0] == 1).sum())
-    from model.architecture import DecoderCache
-
     cache = DecoderCache(small.decoder.cross(together[:1]), [])
     mask = batch.encoder.keep[:1, None, None, :]
     for step in range(first):
@@ -204,3 +202,12 @@ def test_the_service_s_own_call_answers_with_it(folder: Path, people: Relation) 
 def test_experts_are_made_once(routed: TupleDenoiser, trained: tuple[ToMoE, dict[str, Tensor]]) -> None:
     with pytest.raises(ValueError, match="has experts already"):
         export(routed, trained[1], trained[0].gates.routers())
+
+
+def test_one_call_trains_and_exports(denoiser: TupleDenoiser, batches: list[TrainingBatch]) -> None:
+    steps: list[int] = []
+    before = copy.deepcopy(denoiser.state_dict())
+    made = make_experts(denoiser, batches[:2], ToMoEConfig(0.7, 2), lambda number, losses: steps.append(number))
+    assert steps == [0, 1]
+    assert all(len(block.experts) == 2 for block in made.config.blocks_of_encoder + made.config.blocks_of_decoder)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in denoiser.state_dict().items())
