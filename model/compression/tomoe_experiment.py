@@ -3,7 +3,8 @@
     python -m model.compression.tomoe_experiment --corpus DIR --steps 200 --cells 120 --report tomoe.json
 
 All systems have the frozen weights of one dense model and the same budget of active parameters. `one expert` is static
-pruning by the same training; `random router` has the learned experts and leaves the choice to chance; `disjoint
+pruning by the same training; `same experts, static` has for all tokens the channels that most of the learned experts
+have, and trains nothing more; `random router` has the learned experts and leaves the choice to chance; `disjoint
 experts` are balanced k-means clusters of the channels, about as many as keep the budget, with routers trained as long
 and the learned cut of queries and keys. Judged on validation tables that training did not see.
 """
@@ -142,6 +143,19 @@ def disjoint_masks(tomoe: ToMoE, masks: Mapping[str, Tensor], seed: int) -> dict
     return made
 
 
+def common_masks(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The static version of given experts: the channels that most of them have, as many as the widest has.
+
+    Of channels that equally many have, the first are taken.
+    """
+    made = {name: mask.float() for name, mask in masks.items()}
+    for name, mask in made.items():
+        if len(mask) > 1:
+            best = mask.sum(0).argsort(descending=True, stable=True)[: int(mask.sum(1).max())]
+            made[name] = torch.zeros(1, mask.shape[1]).index_fill(1, best, 1.0)
+    return made
+
+
 class Experiment:
     """Trains and judges one system after the other, and keeps a report of what is done."""
 
@@ -168,6 +182,9 @@ class Experiment:
         rng = torch.Generator().manual_seed(self.config.seed)
         drawn = {name: torch.randn(router.shape, generator=rng) for name, router in routers.items()}
         self._judge("random router", export(dense, masks, drawn))
+        common = common_masks(masks)
+        alone = {name: torch.zeros(1, router.shape[1]) for name, router in routers.items()}
+        self._judge("same experts, static", export(dense, common, alone))
         one = self._trained("one expert", ToMoE(dense, replace(self.config, experts=1)))
         self._judge("one expert (static)", export(dense, one.decide(), one.gates.routers()))
         disjoint = disjoint_masks(tomoe, masks, self.config.seed)

@@ -12,7 +12,7 @@ import torch
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.compression import tomoe_experiment
 from model.compression.tomoe import ToMoE, ToMoEConfig
-from model.compression.tomoe_experiment import Experiment, Judge, balanced_clusters, disjoint_masks
+from model.compression.tomoe_experiment import Experiment, Judge, balanced_clusters, common_masks, disjoint_masks
 from model.config import TrainingConfig
 from model.corpus import CorpusTable
 from model.dataset import TrainingBatch
@@ -41,6 +41,13 @@ def test_disjoint_experts_are_as_many_as_keep_the_width(checkpoint: Checkpoint) 
     assert all(torch.equal(split[name].bool(), masks[name]) for name in tomoe.gates.queries)
 
 
+def test_the_static_version_has_the_channels_that_most_experts_have() -> None:
+    experts = torch.tensor([[1, 1, 0, 0, 1], [0, 1, 1, 0, 0], [0, 1, 1, 0, 0]]).bool()
+    found = common_masks({"block": experts, "query": torch.tensor([[True, False]])})
+    assert found["block"].tolist() == [[1.0, 1.0, 1.0, 0.0, 0.0]]
+    assert found["query"].tolist() == [[1.0, 0.0]]
+
+
 def test_every_system_is_judged(
     checkpoint: Checkpoint,
     tables: list[CorpusTable],
@@ -54,12 +61,13 @@ def test_every_system_is_judged(
     judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0))
     table = Experiment(judge, tables, ToMoEConfig(0.7, 3), options).run()
     labels = [row.system for row in table.rows]
-    assert labels[:4] == ["dense", "3 experts", "random router", "one expert (static)"]
-    assert labels[4].endswith("disjoint experts (k-means)")
-    dense, experts, shuffled, one, _ = (row.figures for row in table.rows)
+    assert labels[:4] == ["dense", "3 experts", "random router", "same experts, static"]
+    assert labels[4] == "one expert (static)"
+    assert labels[5].endswith("disjoint experts (k-means)")
+    dense, experts, shuffled, common, one, _ = (row.figures for row in table.rows)
     assert float(dense["KL, tokens"].value) == pytest.approx(0.0, abs=1e-6)
     assert dense["active %"].value == 100.0
-    assert all(65.0 < figures["active %"].value <= 70.0 for figures in (experts, shuffled, one))
+    assert all(65.0 < figures["active %"].value <= 70.0 for figures in (experts, shuffled, common, one))
     assert experts["KL, tokens"].value > 0.0
     assert experts["stored M"].value < dense["stored M"].value + 0.01
     report = json.loads(options.report.read_text("utf-8"))
