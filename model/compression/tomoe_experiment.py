@@ -7,7 +7,8 @@ All systems have the frozen weights of one dense model and the same budget of ac
     random router           the learned experts, with the choice left to chance
     random channels         experts of the learned widths, with the learned routers
     same experts, static    for all tokens the channels that most of the learned experts have; nothing more is trained
-    one expert              static pruning by the same training
+    one expert              static pruning by the same training, without the union loss: one expert is its own union, and
+                            the loss would pull against the budget
     disjoint experts        balanced k-means clusters of the channels, about as many as keep the budget, with routers
                             trained as long and the learned cut of queries and keys
 
@@ -201,7 +202,7 @@ class Experiment:
         common = common_masks(masks)
         alone = {name: torch.zeros(1, router.shape[1]) for name, router in routers.items()}
         self._judge("same experts, static", export(dense, common, alone))
-        one = self._trained("one expert", ToMoE(dense, replace(self.config, experts=1)))
+        one = self._trained("one expert", ToMoE(dense, replace(self.config, experts=1, union_weight=0.0)))
         self._judge("one expert (static)", export(dense, one.decide(), one.gates.routers()))
         disjoint = disjoint_masks(tomoe, masks, self.config.seed)
         clusters = max(len(mask) for mask in disjoint.values())
