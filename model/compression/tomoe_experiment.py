@@ -7,8 +7,8 @@ All systems have the frozen weights of one dense model and the same budget of ac
     random router           the learned experts, with the choice left to chance
     random channels         experts of the learned widths, with the learned routers
     same experts, static    for all tokens the channels that most of the learned experts have; nothing more is trained
-    one expert              static pruning by the same training, without the union loss: one expert is its own union, and
-                            the loss would pull against the budget
+    one expert              static pruning by the same training, but for the union loss: one expert is its own union, so
+                            that it would pull against the budget
     disjoint experts        balanced k-means clusters of the channels, about as many as keep the budget, with routers
                             trained as long and the learned cut of queries and keys
 
