@@ -12,20 +12,26 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from model.checkpoint import load_checkpoint
 from model.compression.arguments import add_arguments, log_some, tuning_config
-from model.compression.atp import ATPOptions
+from model.compression.atp import ATPOptions, batches
 from model.compression.certificate import Certificate, Judging
 from model.compression.cutting import cut
+from model.compression.expert_export import make_experts
 from model.compression.methods import METHODS, make_sources
 from model.compression.publishing import publish
+from model.compression.tomoe import ToMoEConfig
 from model.errors import InputError, ModelError
 from model.evaluation.held_out import validation_tables
 from model.packing import corpus_path, read_training_tables
+
+TOMOE = "tomoe"
+"""Not among the methods that give masks to cut by: it gives experts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,9 +59,14 @@ def _compress(options: argparse.Namespace) -> Certificate:
     dense = load_checkpoint(options.model, precision="float32")
     valid = validation_tables(corpus, dense, options.max_rows).tables
     sources = make_sources(read_training_tables(corpus, options.max_rows), dense.serializer, training)
-    pruned = METHODS[options.method](dense.denoiser, sources, pruning, log_some)
     story = {"method": options.method, "keep": options.keep, "seed": options.seed}
     judging = Judging(windows=options.windows, seed=options.seed)
+    if options.method == TOMOE:
+        config = ToMoEConfig.for_short_runs(options.keep, options.seed)
+        smaller = make_experts(dense.denoiser, islice(batches(sources.tuning), options.steps), config)
+        story |= {"steps": options.steps, "experts": config.experts}
+        return publish(output, smaller, dense, valid, story, judging, options.max_loss)
+    pruned = METHODS[options.method](dense.denoiser, sources, pruning, log_some)
     smaller = cut(pruned.denoiser, pruned.masks)
     return publish(output, smaller, dense, valid, story | pruned.story, judging, options.max_loss)
 
@@ -64,8 +75,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="rpt compress", description="Make a smaller checkpoint of a trained one, and measure what it loses."
     )
-    parser.add_argument("--method", choices=METHODS, default="atp", help="default: atp; the others are for comparison")
-    parser.add_argument("--keep", type=float, default=0.6, help="share of the prunable parameters that stay")
+    parser.add_argument(
+        "--method", choices=[*METHODS, TOMOE], default="atp", help="default: atp; tomoe: experts; others: to compare"
+    )
+    parser.add_argument(
+        "--keep", type=float, default=0.6, help="share of the prunable parameters that stay, or are active"
+    )
     parser.add_argument("--output", type=Path, required=True, help="checkpoint folder to write; it must not exist")
     parser.add_argument("--max-loss", type=float, default=5.0, help="points of a measure that may be lost; default: 5")
     parser.add_argument("--steps", type=int, default=400, help="steps of tuning; decisions are frozen at six tenths")

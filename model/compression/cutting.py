@@ -7,15 +7,17 @@ scale of the uncut head width (`model.architecture.Attention`): to cut a dimensi
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from model.adapters import FOLDER as ADAPTERS
 from model.architecture import TupleDenoiser
 from model.checkpoint import JUDGES_FILE, WORDS_FILE, Checkpoint, save_checkpoint
-from model.compression.structures import Masks, cut_config, denoiser_structures, model_size
+from model.compression.structures import Masks, Structure, cut_config, denoiser_structures, model_size
 from model.naming import FILE as NAMES_FILE
 
 _CARRIED = (JUDGES_FILE, WORDS_FILE, NAMES_FILE)
@@ -29,8 +31,19 @@ def cut(denoiser: TupleDenoiser, masks: Masks) -> TupleDenoiser:
     Raises:
         ValueError: a structure would lose all its units, or a mask has neither 0 nor 1.
     """
-    structures = denoiser_structures(denoiser.config)
-    weights = dict(denoiser.state_dict())
+    weights = kept_weights(denoiser.state_dict(), denoiser_structures(denoiser.config), masks)
+    smaller = TupleDenoiser(cut_config(denoiser.config, masks)).to(next(denoiser.parameters()).dtype)
+    smaller.load_state_dict(weights, strict=True)
+    return smaller.eval().requires_grad_(False)
+
+
+def kept_weights(weights: Mapping[str, Tensor], structures: Sequence[Structure], masks: Masks) -> dict[str, Tensor]:
+    """The weights of a network without the units whose mask is 0; linear maps may lack a bias.
+
+    Raises:
+        ValueError: as `cut`.
+    """
+    smaller = dict(weights)
     for structure in structures:
         mask = masks[structure.name]
         kept = mask == 1
@@ -39,15 +52,12 @@ def cut(denoiser: TupleDenoiser, masks: Masks) -> TupleDenoiser:
         if not bool(kept.any()):
             raise ValueError(f"{structure.name} would lose all its units")
         for side in structure.sides:
-            places = side.expand(kept).nonzero().squeeze(1).to(weights[f"{side.module}.weight"].device)
-            weight = f"{side.module}.weight"
-            weights[weight] = weights[weight].index_select(0 if side.rows else 1, places)
-            if side.rows:
-                bias = f"{side.module}.bias"
-                weights[bias] = weights[bias].index_select(0, places)
-    smaller = TupleDenoiser(cut_config(denoiser.config, masks)).to(next(denoiser.parameters()).dtype)
-    smaller.load_state_dict(weights, strict=True)
-    return smaller.eval().requires_grad_(False)
+            weight, bias = f"{side.module}.weight", f"{side.module}.bias"
+            places = side.expand(kept).nonzero().squeeze(1).to(smaller[weight].device)
+            smaller[weight] = smaller[weight].index_select(0 if side.rows else 1, places)
+            if side.rows and bias in smaller:
+                smaller[bias] = smaller[bias].index_select(0, places)
+    return smaller
 
 
 def save_cut(folder: Path, denoiser: TupleDenoiser, dense: Checkpoint, story: dict[str, Any]) -> None:

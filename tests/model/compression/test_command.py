@@ -46,6 +46,17 @@ def test_a_model_that_is_good_enough_is_published_with_its_certificate(
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
+def test_experts_are_published_alike(corpus: Path, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    output = tmp_path / "experts"
+    assert command(corpus, checkpoint, output, "--method=tomoe", "--keep=0.7", "--max-loss=100") == 0
+    loaded = load_checkpoint(output, precision="float32")
+    told = loaded.card["compression"]
+    assert (told["method"], told["experts"]) == ("tomoe", 8)
+    assert all(len(block.experts) == 8 for block in loaded.config.encoder_sizes + loaded.config.decoder_sizes)
+    assert told["size"] == model_size(loaded.config).record()
+    assert 0.65 < told["size"]["active"] / model_size(checkpoint.config).prunable <= 0.7
+
+
 def test_a_model_that_loses_too_much_is_not_published(
     corpus: Path, checkpoint: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
