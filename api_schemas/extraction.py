@@ -41,6 +41,7 @@ class ExtractionRequest(Strict):
 
     texts: Annotated[list[Text], Field(fail_fast=True)] | TextColumn
     attributes: Annotated[list[AskedAttribute], Field(min_length=1, max_length=MAX_ATTRIBUTES, fail_fast=True)]
+    model: Annotated[Name | None, Field(description="a model that GET /v1/models lists; null means the default")] = None
 
 
 class ExtractedValue(Answer):

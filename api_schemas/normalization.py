@@ -43,7 +43,7 @@ class NormalizedCell(Answer):
 
 
 class NormalizedColumn(Answer):
-    """A column that was looked at; `format` says in words how its values are written, null where no format is common."""
+    """A column that was looked at; `format` says how its values are written, null where no format is common."""
 
     column: str
     format: str | None

@@ -11,14 +11,15 @@ can be admitted is bounded, so a full engine says so at once instead of growing.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.errors import InputError, ModelError
+from model.errors import CheckpointError, InputError, ModelError
 from model.finetuning.adapt import MIN_TUPLES as MIN_ADAPTED_ROWS
 from model.inference.annotation import BUILT_IN as BUILT_IN_LABELS
 from model.inference.annotation import (
@@ -82,6 +83,7 @@ from model.inference.transformation import (
     TransformExample,
     transform,
 )
+from model.models import DEFAULT, check_name, find_model, model_names
 from model.tuples import (
     Adaptation,
     AdaptationOptions,
@@ -111,6 +113,7 @@ from model.tuples import (
 
 if TYPE_CHECKING:
     from model.evaluation.report import EvaluationReport
+    from model.finetuning.finetune import FinetuneReport
 
 # The routes and the command line speak to the model in these words, and through this module alone.
 __all__ = [
@@ -187,9 +190,11 @@ __all__ = [
     "TransformationOptions",
     "TransformationOutcome",
     "TransformationResult",
+    "UnknownModelError",
     "Usage",
     "check_rule",
     "evaluate",
+    "finetune",
 ]
 
 logger = logging.getLogger(__name__)
@@ -201,6 +206,13 @@ TASKS = ("clean", "complete", "match", "resolve", "match-schema", "transform", "
 
 class NotReadyError(Exception):
     """The model is loading, could not be loaded, or takes no new requests because it is stopping."""
+
+
+class UnknownModelError(Exception):
+    """There is no model of this name."""
+
+    def __init__(self) -> None:
+        super().__init__("GET /v1/models lists the models that are served")
 
 
 class QueueFullError(Exception):
@@ -253,6 +265,7 @@ class _Job:
     future: Future[Any]
     began: float
     adapts: bool
+    model: str | None = None
 
 
 class Engine:
@@ -262,6 +275,7 @@ class Engine:
         folder: checkpoint folder; None is the one in the box.
         precision: as of `load_checkpoint`.
         threads: torch threads; 0 leaves torch's own choice.
+        models: folder of named models, which may come and go while the engine runs; None has none.
         max_requests: running and waiting requests together.
         max_running: requests that share batches at one time.
     """
@@ -272,12 +286,15 @@ class Engine:
         *,
         precision: str = "auto",
         threads: int = 0,
+        models: Path | None = None,
         max_requests: int = 32,
         max_running: int = 4,
     ) -> None:
         self._folder = folder
         self._precision = precision
         self._threads = threads
+        self._models = models
+        self._named: dict[str, Checkpoint] = {}
         self._max_requests = max_requests
         self._max_running = max_running
         self._changed = threading.Condition()
@@ -310,6 +327,40 @@ class Engine:
         if self._description is None:
             raise NotReadyError(self._problem or "the model is being loaded")
         return self._description
+
+    @property
+    def descriptions(self) -> list[ModelDescription]:
+        """All models that can be asked, the one of the process first.
+
+        Raises:
+            NotReadyError: nothing is loaded yet.
+        """
+        own = self.description
+        named = (self._describe_named(name) for name in model_names(self._models) if name != own.name)
+        return [own, *(one for one in named if one is not None)]
+
+    def describe(self, name: str | None) -> ModelDescription:
+        """One model; None, `default` and its own name mean the one of the process.
+
+        Raises:
+            NotReadyError: nothing is loaded yet.
+            UnknownModelError: there is no such model.
+        """
+        own = self.description
+        if name in (None, DEFAULT, own.name):
+            return own
+        found = self._describe_named(name)
+        if found is None:
+            raise UnknownModelError
+        return found
+
+    def _describe_named(self, name: str) -> ModelDescription | None:
+        """What a named model's card says; None where it is gone or is none that was fine-tuned from a model."""
+        path = find_model(self._models, name)
+        try:
+            return None if path is None else _describe_card(name, path, self.description)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def start(self) -> None:
         """Begin to load the model in its own thread; `state` tells when it is ready."""
@@ -346,22 +397,28 @@ class Engine:
         if sum(job.adapts for job in (*self._waiting, *self._running.values())) >= max(1, self._max_requests // 2):
             raise QueueFullError(retry_after=60)
 
-    def submit(self, make: Callable[[Checkpoint], ModelTask[T]], *, adapts: bool = False) -> Future[T]:
+    def submit(
+        self, make: Callable[[Checkpoint], ModelTask[T]], *, adapts: bool = False, model: str | None = None
+    ) -> Future[T]:
         """Queue a task; cancelling the future takes it out again, even half done.
 
         Args:
             adapts: the task trains weights of its own. One such task is at work at a time, so that its memory is
                 bounded; the others wait, and whoever came behind them goes first.
+            model: a named model that answers instead of the one of the process.
 
         Raises:
             NotReadyError, QueueFullError: it cannot be taken.
+            UnknownModelError: there is no such model.
         """
+        if model is not None:
+            self.describe(model)
         future: Future[T] = Future()
         with self._changed:
             self._check_open()
             if adapts:
                 self._check_adapting()
-            self._waiting.append(_Job(make, future, time.monotonic(), adapts))
+            self._waiting.append(_Job(make, future, time.monotonic(), adapts, model))
             self._changed.notify_all()
         return future
 
@@ -402,10 +459,15 @@ class Engine:
         return self.submit(lambda checkpoint: match_schema(checkpoint, source, target, options, progress))
 
     def extract(
-        self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute], progress: Progress | None = None
+        self,
+        texts: Sequence[str | None],
+        attributes: Sequence[AskedAttribute],
+        progress: Progress | None = None,
+        *,
+        model: str | None = None,
     ) -> Future[ExtractionResult]:
         """Find the values of attributes in texts."""
-        return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress))
+        return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress), model=model)
 
     def transform(
         self,
@@ -413,9 +475,11 @@ class Engine:
         inputs: Sequence[str],
         options: TransformationOptions,
         progress: Progress | None = None,
+        *,
+        model: str | None = None,
     ) -> Future[TransformationResult]:
         """Rewrite inputs as examples show."""
-        return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress))
+        return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress), model=model)
 
     def normalize(
         self, relation: Relation, options: NormalizationOptions, progress: Progress | None = None
@@ -501,11 +565,33 @@ class Engine:
             self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
             while len(self._running) < self._max_running and (job := self._next_job()) is not None:
                 try:
-                    self._running[pool.add(job.make(checkpoint))] = job
+                    self._running[pool.add(job.make(self._answering(job.model, checkpoint)))] = job
                 except Exception as error:  # what cannot even begin belongs to the one who asked
                     _end(job.future, None, error)
             self._changed.notify_all()
             return True
+
+    def _answering(self, name: str | None, own: Checkpoint) -> Checkpoint:
+        """The weights that a request names; a named model is loaded when it is asked for the first time.
+
+        Raises:
+            UnknownModelError: it has gone since it was asked for.
+            CheckpointError: it cannot be read.
+        """
+        if name is None or self.describe(name) is self.description:
+            return own
+        path, wanted = find_model(self._models, name), self.describe(name).sha256
+        known = self._named.pop(name, None)
+        if known is None or _finetuned(known.card)["sha256"] != wanted:
+            if path is None:
+                raise UnknownModelError
+            known = load_checkpoint(path, precision=self._precision)
+            if known.calibration is None:
+                raise CheckpointError("the model has not been calibrated")
+        while len(self._named) >= _MOST_NAMED:
+            del self._named[next(iter(self._named))]
+        self._named[name] = known  # the one that was asked for last is last
+        return known
 
     def _next_job(self) -> _Job | None:
         """Take the one that has waited longest; those that adapt are passed over while another one does."""
@@ -555,6 +641,66 @@ def _describe(checkpoint: Checkpoint) -> ModelDescription:
         max_context=config.max_context,
         card=checkpoint.card,
     )
+
+
+_MOST_NAMED = 4
+"""Named models that stay in memory, those that were asked for last."""
+
+
+def _finetuned(card: dict[str, Any]) -> dict[str, Any]:
+    record = card.get("finetuned")
+    return record if isinstance(record, dict) else {}
+
+
+def _describe_card(name: str, path: Path, own: ModelDescription) -> ModelDescription:
+    """A named model by its card, without its weights being loaded."""
+    card = json.loads((path / "card.json").read_text(encoding="utf-8"))
+    record = _finetuned(card)
+    return replace(
+        own,
+        name=name,
+        version=str(card["version"]),
+        sha256=str(record["sha256"]),
+        parameters=int(record["parameters"]),
+        size=sum(file.stat().st_size for file in path.rglob("*.safetensors")),
+        card=card,
+        tasks=(str(record["task"]),),
+    )
+
+
+def finetune(
+    task: str,
+    labels: Sequence[Mapping[str, Any]],
+    folder: Path,
+    name: str,
+    base: Path | None,
+    options: Mapping[str, Any],
+    progress: Progress,
+) -> FinetuneReport:
+    """Fine-tune a task to labels and publish the model by its name.
+
+    Args:
+        task: `extract` or `transform`.
+        labels: fields of `Label` or of `PairLabel`.
+        options: fields of `FinetuneOptions`.
+
+    Raises:
+        ModelError: as `model.finetuning.finetune.finetune`.
+    """
+    from model.finetuning.finetune import FinetuneOptions
+    from model.finetuning.finetune import finetune as train
+    from model.finetuning.finetune_extraction import ExtractionLabels
+    from model.finetuning.finetune_transformation import PairLabel, TransformLabels
+    from model.finetuning.labelled_texts import Label
+
+    check_name(name)
+    asked = FinetuneOptions(**options)
+    checkpoint = load_checkpoint(base, precision="float32")
+    if task == "extract":
+        texts = ExtractionLabels([Label(**one) for one in labels], asked.seed)
+        return train(checkpoint, texts, folder, name, asked, progress)
+    pairs = TransformLabels([PairLabel(**one) for one in labels], asked.seed)
+    return train(checkpoint, pairs, folder, name, asked, progress)
 
 
 def evaluate(

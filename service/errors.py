@@ -3,7 +3,6 @@
     ServiceError
     ├── KeyMissingError          401
     ├── KeyRefusedError          403
-    ├── UnknownModelError        404
     ├── BodyTooLargeError        413
     ├── MediaTypeError           415
     └── InvalidRequestError      422   what pydantic cannot see: limits, names that are not in the table
@@ -25,7 +24,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api_schemas.errors import ErrorDetail, Problem
-from service.engine import InputError, NotReadyError, QueueFullError
+from service.engine import InputError, NotReadyError, QueueFullError, UnknownModelError
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -47,10 +46,6 @@ class KeyMissingError(ServiceError):
 
 class KeyRefusedError(ServiceError):
     """The key is not one of those that may be used."""
-
-
-class UnknownModelError(ServiceError):
-    """There is no model of this name."""
 
 
 class BodyTooLargeError(ServiceError):

@@ -58,6 +58,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         settings.model,
         precision=settings.precision,
         threads=settings.threads,
+        models=settings.models,
         max_requests=settings.max_requests,
         max_running=settings.max_running,
     )

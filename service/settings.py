@@ -21,6 +21,7 @@ class Settings(BaseSettings):
         host, port: where to listen.
         api_keys: keys that clients may use, separated by commas; none means that no key is asked for.
         model: a checkpoint folder instead of the one in the box.
+        models: folder of named models that `rpt finetune` publishes; looked into at every request that names one.
         precision: number format of the weights; `auto` is what this processor is fast at.
         threads: processor threads of the model; 0 leaves it to torch.
         max_body_bytes: a longer request body is refused before it is read.
@@ -39,6 +40,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     model: Path | None = None
+    models: Path | None = None
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     threads: int = Field(0, ge=0, le=1024)
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1)

@@ -90,7 +90,7 @@ class ColumnFormat:
             made = one.rewrite(text)
             if made is not None and made.output is not None:
                 return made
-            doubt = doubt or made
+            doubt = made if one is self._formats[0] else doubt
         made = self._texts.in_usual_case(text) if not self._formats else None
         if made is not None and made.output is not None:
             return made

@@ -19,6 +19,7 @@ from service.cli.columns import match_schema
 from service.cli.diagnosis import doctor
 from service.cli.evaluation import evaluate, pretrain
 from service.cli.extracting import extract
+from service.cli.finetuning import finetune
 from service.cli.normalizing import normalize
 from service.cli.patching import patch_app
 from service.cli.resolving import resolve
@@ -46,6 +47,7 @@ app.add_typer(patch_app, name="patch")
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_FORWARD)(pretrain)
 app.command()(evaluate)
+app.command()(finetune)
 app.command()(doctor)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         AdaptationOptions,
         Completion,
         Engine,
+        FinetuneReport,
         Relation,
         Repair,
         ResolutionOptions,
@@ -373,6 +374,31 @@ def evaluate_model(
 
     try:
         return evaluate(tasks, bench, corpus, folder, seed, progress)
+    except ModelError as error:
+        raise JudgingError(str(error)) from error
+
+
+def finetune_model(
+    task: str,
+    labels: Sequence[Mapping[str, str | None]],
+    folder: Path,
+    name: str,
+    base: Path | None,
+    options: Mapping[str, object],
+    progress: Progress,
+) -> FinetuneReport:
+    """Fine-tune a model and publish it by its name.
+
+    Raises:
+        JudgingError: the name, the labels or the options do not fit, or the model was not trained for the task.
+    """
+    from service.engine import InputError, ModelError, finetune
+
+    try:
+        return finetune(task, labels, folder, name, base, options, progress)
+    except InputError as error:
+        where = "" if error.tuple_id is None else f"label {error.tuple_id + 1}: "
+        raise JudgingError(f"{where}{error}") from error
     except ModelError as error:
         raise JudgingError(str(error)) from error
 

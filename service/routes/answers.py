@@ -38,6 +38,7 @@ _DESCRIPTIONS = {
     503: "The model is loading, or the service is stopping",
 }
 MODEL_PROBLEMS = problems(400, 413, 415, 422, 429, 503)
+NAMED_MODEL_PROBLEMS = problems(400, 404, 413, 415, 422, 429, 503)
 
 
 class ColumnIndex:
@@ -72,9 +73,9 @@ class ColumnIndex:
             raise InvalidRequestError(detail, [ErrorDetail(detail=detail, pointer=pointer, row=row)])
 
 
-def model_info(engine: Engine) -> ModelInfo:
-    """The weights that answered."""
-    return ModelInfo.model_validate(engine.description)
+def model_info(engine: Engine, name: str | None = None) -> ModelInfo:
+    """The weights that answered: those of the process, or of the model that the request named."""
+    return ModelInfo.model_validate(engine.describe(name))
 
 
 def usage_of(usage: words.Usage) -> Usage:

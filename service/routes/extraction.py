@@ -11,29 +11,30 @@ from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import AskedAttribute, Extraction, ExtractionExample
 from service.errors import refuse
 from service.limits import ModelRoute, check_length, check_table
-from service.routes.answers import MODEL_PROBLEMS, ColumnIndex, count_answer, evidence_of, model_info, usage_of
+from service.routes.answers import NAMED_MODEL_PROBLEMS, ColumnIndex, count_answer, evidence_of, model_info, usage_of
 from service.settings import Settings
 
 router = APIRouter(route_class=ModelRoute, tags=["texts"])
 
 
-@router.post("/extract", responses=MODEL_PROBLEMS)
+@router.post("/extract", responses=NAMED_MODEL_PROBLEMS)
 async def extract_values(
     request: Request, body: ExtractionRequest, engine: EngineOf, settings: SettingsOf, metrics: MetricsOf
 ) -> ExtractionResponse:
     """Find the value of each attribute in each text, or say that the text tells none.
 
     A value is always a part of the text as it stands, from `start` to before `end`. The answer does not depend on the
-    order of texts and attributes. `examples` are taken as given and teach the rest.
+    order of texts and attributes. `examples` are taken as given and teach the rest. `model` names a fine-tuned model.
     """
     texts = _texts(body, settings)
     attributes = _attributes(body, len(texts), settings)
-    result = await answer(request, engine.extract(texts, attributes))
+    described = model_info(engine, body.model)
+    result = await answer(request, engine.extract(texts, attributes, model=body.model))
     names = [attribute.name for attribute in attributes]
     count_answer(metrics, "extract", result.usage, [one.outcome.value for one in result.extractions])
     return ExtractionResponse(
         results=[_result(one, names) for one in result.extractions],
-        model=model_info(engine),
+        model=described,
         usage=usage_of(result.usage),
     )
 

@@ -6,7 +6,6 @@ from fastapi import APIRouter
 
 from api_schemas.models import ModelCard, ModelInfo, ModelLimits, ModelList
 from service.dependencies import EngineOf
-from service.errors import UnknownModelError
 from service.routes.answers import problems
 
 router = APIRouter(tags=["models"])
@@ -14,16 +13,14 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", responses=problems(503))
 async def list_models(engine: EngineOf) -> ModelList:
-    """The models that are served."""
-    return ModelList(models=[ModelInfo.model_validate(engine.description)])
+    """The models that are served: the one of the process, and those that were fine-tuned and published."""
+    return ModelList(models=[ModelInfo.model_validate(one) for one in engine.descriptions])
 
 
 @router.get("/models/{name}", responses=problems(404, 422, 503))
 async def read_model(name: str, engine: EngineOf) -> ModelCard:
     """One model: sizes, hash, limits, and the card that came with its weights."""
-    described = engine.description
-    if name != described.name:
-        raise UnknownModelError("GET /v1/models lists the models that are served")
+    described = engine.describe(name)
     return ModelCard(
         name=described.name,
         version=described.version,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -42,6 +43,7 @@ from service.engine import (
     TransformationOptions,
     TransformationResult,
     TransformExample,
+    UnknownModelError,
 )
 from service.main import create_app
 from service.settings import Settings
@@ -60,6 +62,8 @@ DESCRIPTION = ModelDescription(
     card={"limits": ["knows nothing"]},
 )
 
+NAMED = replace(DESCRIPTION, name="shoes", sha256="cd" * 32, tasks=("extract",))
+
 
 class FakeEngine:
     """Answers with what it was given, or raises it; `hold` leaves every future open."""
@@ -71,6 +75,7 @@ class FakeEngine:
         self.answer: object = CleaningResult(())
         self.refusal: Exception | None = None
         self.hold = False
+        self.named: list[str | None] = []
         self.futures: list[Future[Any]] = []
 
     @property
@@ -79,6 +84,18 @@ class FakeEngine:
         if self.state is EngineState.LOADING:
             raise NotReadyError("the model is being loaded")
         return DESCRIPTION
+
+    @property
+    def descriptions(self) -> list[ModelDescription]:
+        """The fake model and one that was fine-tuned from it."""
+        return [self.description, NAMED]
+
+    def describe(self, name: str | None) -> ModelDescription:
+        """The fake model, or the fine-tuned one."""
+        own = self.description
+        if name not in (None, "default", "fake", "shoes"):
+            raise UnknownModelError
+        return NAMED if name == "shoes" else own
 
     def start(self) -> None:
         """Nothing to load."""
@@ -123,14 +140,23 @@ class FakeEngine:
         """Keep what is asked."""
         return self._answer("annotate", relation, options)
 
-    def extract(self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute]) -> Future[ExtractionResult]:
-        """Keep what is asked."""
+    def extract(
+        self, texts: Sequence[str | None], attributes: Sequence[AskedAttribute], *, model: str | None = None
+    ) -> Future[ExtractionResult]:
+        """Keep what is asked, and which model."""
+        self.named.append(model)
         return self._answer("extract", texts, attributes)
 
     def transform(
-        self, examples: Sequence[TransformExample], inputs: Sequence[str], options: TransformationOptions
+        self,
+        examples: Sequence[TransformExample],
+        inputs: Sequence[str],
+        options: TransformationOptions,
+        *,
+        model: str | None = None,
     ) -> Future[TransformationResult]:
-        """Keep what is asked."""
+        """Keep what is asked, and which model."""
+        self.named.append(model)
         return self._answer("transform", (examples, inputs), options)
 
     def normalize(self, relation: Relation, options: NormalizationOptions) -> Future[NormalizationResult]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from model.adapters import FOLDER, attach, save_adapter
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.config import TrainingConfig
 from model.errors import InputError
@@ -18,7 +15,6 @@ from model.evaluation.figures import Figure, Resampling
 from model.evaluation.transformation import Output
 from model.finetuning.finetune import FinetuneOptions, finetune
 from model.finetuning.finetune_transformation import EXAMPLES, LabelledPairs, PairLabel, TransformLabels
-from model.finetuning.low_rank import SHAPES
 from model.inference.batching import run_task
 from model.inference.cleaning import clean
 from model.inference.extraction import extract
@@ -32,19 +28,8 @@ from model.tuples import CleaningOptions, Relation
 COLORS = ("Birmingham", "Chicago", "Denver", "Anna", "Bob", "Eve", "Grace", "Weber", "Khan", "Adams", "phone", "state")
 LABELS = [PairLabel(f"{word} {number}", f"{number}-{COLORS[(place * 5 + 3) % 12]}", group)
           for group in ("one", "two") for place, word in enumerate(COLORS) for number in range(3)]  # fmt: skip
+FEW = [PairLabel(f"{word} {number}", str(number)) for word in COLORS[:6] for number in range(4)]
 FAST = FinetuneOptions(steps=3, learning_rate=5e-2, batch_tokens=256)
-
-
-@pytest.fixture(scope="module")
-def trained(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """The tiny model with an adapter of transformation that can be trained further."""
-    folder = tmp_path_factory.mktemp("trained") / "tiny"
-    shutil.copytree(checkpoint.path, folder)
-    torch.manual_seed(0)
-    denoiser = load_checkpoint(folder, precision="float32").denoiser
-    attach(denoiser, SHAPES["transform"])
-    save_adapter(folder / FOLDER / "transform.safetensors", denoiser, {})
-    return load_checkpoint(folder, precision="float32")
 
 
 def test_every_label_is_in_one_part_and_what_judges_is_asked_with_trained_pairs() -> None:
@@ -112,20 +97,20 @@ def test_the_gain_is_the_rise_of_right_answers_that_are_given() -> None:
     assert rows[0].figures["outputs"].value == figure.value and rows[1].figures["outputs"].value == 1.0
 
 
-def test_calibrators_are_fitted_to_held_out_labels_where_there_are_enough(trained: Checkpoint) -> None:
+def test_calibrators_are_fitted_to_held_out_labels_where_there_are_enough(trainable: Checkpoint) -> None:
     many = [PairLabel(f"{a} {b} {number}", f"{b} {number}", "g") for number in range(12) for a in COLORS[:5]
             for b in COLORS[5:11]]  # fmt: skip
     labels = TransformLabels(many)
     assert labels.sizes[1] >= 60
-    fitted = labels.calibrators(trained)
+    fitted = labels.calibrators(trainable)
     assert set(fitted) == {"transform"} and fitted["transform"].features == FEATURES
-    assert TransformLabels(LABELS).calibrators(trained) == {}
+    assert TransformLabels(LABELS).calibrators(trainable) == {}
 
 
 def test_fine_tuning_changes_this_tasks_answers_and_no_others(
-    trained: Checkpoint, people: Relation, tmp_path: Path
+    trainable: Checkpoint, people: Relation, tmp_path: Path
 ) -> None:
-    report = finetune(trained, TransformLabels(LABELS), tmp_path, "mine", FinetuneOptions(
+    report = finetune(trainable, TransformLabels(FEW), tmp_path, "mine", FinetuneOptions(
         steps=3, learning_rate=5e-2, batch_tokens=256, force=True))  # fmt: skip
     assert report.path == tmp_path / "mine" and report.steps == 3 and not report.calibrated
     tuned = load_checkpoint(report.path, precision="float32")
@@ -134,23 +119,23 @@ def test_fine_tuning_changes_this_tasks_answers_and_no_others(
     def transformed(checkpoint: Checkpoint) -> object:
         return run_task(checkpoint, transform(checkpoint, shown, ["Eve 2", "Weber 0"])).transformations
 
-    assert transformed(tuned) != transformed(trained)
-    cleaned = [run_task(one, clean(one, people, CleaningOptions())).repairs for one in (trained, tuned)]
+    assert transformed(tuned) != transformed(trainable)
+    cleaned = [run_task(one, clean(one, people, CleaningOptions())).repairs for one in (trainable, tuned)]
     assert cleaned[0] == cleaned[1] and cleaned[0]
     asked = [AskedAttribute("name", None, ())]
-    told = [run_task(one, extract(one, ["Anna Weber"], asked)).extractions for one in (trained, tuned)]
+    told = [run_task(one, extract(one, ["Anna Weber"], asked)).extractions for one in (trainable, tuned)]
     assert told[0] == told[1]
     changed = {
-        path.relative_to(trained.path).as_posix()
-        for path in trained.path.rglob("*")
-        if path.is_file() and path.read_bytes() != (report.path / path.relative_to(trained.path)).read_bytes()
+        path.relative_to(trainable.path).as_posix()
+        for path in trainable.path.rglob("*")
+        if path.is_file() and path.read_bytes() != (report.path / path.relative_to(trainable.path)).read_bytes()
     }
     assert changed == {"adapters/transform.safetensors", "card.json"}
 
 
-def test_the_same_seed_and_steps_make_the_same_model(trained: Checkpoint, tmp_path: Path) -> None:
+def test_the_same_seed_and_steps_make_the_same_model(trainable: Checkpoint, tmp_path: Path) -> None:
     options = FinetuneOptions(steps=2, batch_tokens=256, force=True)
-    paths = [finetune(trained, TransformLabels(LABELS), tmp_path, name, options).path for name in ("a", "b")]
+    paths = [finetune(trainable, TransformLabels(FEW), tmp_path, name, options).path for name in ("a", "b")]
     adapters = [(path / "adapters" / "transform.safetensors").read_bytes() for path in paths if path is not None]
     assert len(adapters) == 2 and adapters[0] == adapters[1]
 
@@ -163,37 +148,37 @@ class Worse(TransformLabels):
         return Figure(-0.1, -0.2, 0.0)
 
 
-def test_a_worse_model_is_published_by_force_alone(trained: Checkpoint, tmp_path: Path) -> None:
+def test_a_worse_model_is_published_by_force_alone(trainable: Checkpoint, tmp_path: Path) -> None:
     few = FinetuneOptions(steps=1, batch_tokens=256)
-    report = finetune(trained, Worse(LABELS), tmp_path, "mine", few)
+    report = finetune(trainable, Worse(FEW), tmp_path, "mine", few)
     assert report.path is None and list(tmp_path.iterdir()) == []
-    forced = finetune(trained, Worse(LABELS), tmp_path, "mine", FinetuneOptions(steps=1, batch_tokens=256, force=True))
+    forced = finetune(trainable, Worse(FEW), tmp_path, "mine", FinetuneOptions(steps=1, batch_tokens=256, force=True))
     assert forced.path is not None and model_names(tmp_path) == ["mine"]
 
 
 def test_a_name_that_is_taken_or_is_none_is_refused_before_anything_is_done(
-    trained: Checkpoint, tmp_path: Path
+    trainable: Checkpoint, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="a model's name"):
-        finetune(trained, TransformLabels(LABELS), tmp_path, "default", FAST)
-    finetune(trained, TransformLabels(LABELS), tmp_path, "mine", FinetuneOptions(steps=1, batch_tokens=256, force=True))
+        finetune(trainable, TransformLabels(FEW), tmp_path, "default", FAST)
+    finetune(trainable, TransformLabels(FEW), tmp_path, "mine", FinetuneOptions(steps=1, batch_tokens=256, force=True))
     with pytest.raises(InputError, match="of this name already"):
-        finetune(trained, TransformLabels(LABELS), tmp_path, "mine", FAST)
+        finetune(trainable, TransformLabels(FEW), tmp_path, "mine", FAST)
 
 
 def test_a_checkpoint_that_does_not_transform_cannot_be_fine_tuned(bare_checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was not trained to transform"):
-        finetune(bare_checkpoint, TransformLabels(LABELS), tmp_path, "mine", FAST)
+        finetune(bare_checkpoint, TransformLabels(FEW), tmp_path, "mine", FAST)
 
 
-def test_the_card_tells_what_was_done_and_no_text_of_a_label(trained: Checkpoint, tmp_path: Path) -> None:
-    secret = [PairLabel(f"xq{one.input}", f"xq{one.output}", one.group) for one in LABELS]
-    path = finetune(trained, TransformLabels(secret), tmp_path, "mine", FinetuneOptions(
+def test_the_card_tells_what_was_done_and_no_text_of_a_label(trainable: Checkpoint, tmp_path: Path) -> None:
+    secret = [PairLabel(f"xq{one.input}", f"xq{one.output}", one.group) for one in FEW]
+    path = finetune(trainable, TransformLabels(secret), tmp_path, "mine", FinetuneOptions(
         steps=1, batch_tokens=256, force=True)).path  # fmt: skip
     assert path is not None
     text = (path / "card.json").read_text(encoding="utf-8")
     card = json.loads(text)
     assert card["name"] == "mine" and card["finetuned"]["task"] == "transform"
-    assert card["finetuned"]["base"]["sha256"] == trained.sha256 and card["finetuned"]["steps"] == 1
+    assert card["finetuned"]["base"]["sha256"] == trainable.sha256 and card["finetuned"]["steps"] == 1
     assert "xq" not in text
     assert b"xq" not in (path / "adapters" / "transform.safetensors").read_bytes()

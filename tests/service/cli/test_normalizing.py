@@ -68,7 +68,8 @@ def test_the_table_is_written_with_the_rewritten_cells(
         assert list(csv.reader(file)) == [["id", "däy"], ["007", "3/4/20"], ["008", "2020-05-06"]]
     lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
     assert lines[1] == {"row": 2, "column": "däy", "value": "May 6, 2020", "outcome": "rewritten",
-                        "normalized": "2020-05-06", "confidence": 0.9, "evidence": "program", "detail": "by date"}  # fmt: skip
+                        "normalized": "2020-05-06", "confidence": 0.9, "evidence": "program",
+                        "detail": "by date"}  # fmt: skip
     words = capsys.readouterr().err
     assert "däy: 1 rewritten, 1 not certain" in words and "1: by date" in words and "1 damaged rows" in words
 

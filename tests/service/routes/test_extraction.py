@@ -98,3 +98,18 @@ async def test_what_does_not_fit_is_refused_with_its_place(
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["errors"][0]["pointer"] == pointer
     assert engine.asked == []
+
+
+async def test_a_request_may_name_a_fine_tuned_model(client: Client, engine: FakeEngine) -> None:
+    engine.answer = NOTHING
+    assert (await post(client, model="shoes")).json()["model"]["name"] == "shoes"
+    assert (await post(client, model="default")).json()["model"]["name"] == "fake"
+    assert (await post(client)).json()["model"]["name"] == "fake"
+    assert engine.named == ["shoes", "default", None]
+
+
+@pytest.mark.parametrize("name", ["boots", "../shoes", "Shoes", "a/b"])
+async def test_a_model_that_is_not_there_is_a_problem(client: Client, engine: FakeEngine, name: str) -> None:
+    response = await post(client, model=name)
+    assert (response.status_code, response.json()["type"]) == (404, "urn:rpt:problem:unknown-model")
+    assert engine.asked == []
