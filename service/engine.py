@@ -38,7 +38,7 @@ from model.inference.annotation import (
     LabelledColumn,
     annotate,
 )
-from model.inference.batching import ModelTask, Progress, TaskPool
+from model.inference.batching import ModelTask, Progress, StepCall, TaskPool
 from model.inference.blocking import BlockingPlan
 from model.inference.cleaning import clean
 from model.inference.clustering import Cardinality
@@ -113,7 +113,7 @@ from model.tuples import (
 
 if TYPE_CHECKING:
     from model.evaluation.report import EvaluationReport
-    from model.finetuning.finetune import FinetuneReport
+    from model.finetuning.finetune import FinetuneReport as FinetuneReport  # the command line names it
 
 # The routes and the command line speak to the model in these words, and through this module alone.
 __all__ = [
@@ -359,7 +359,7 @@ class Engine:
         path = find_model(self._models, name)
         try:
             return None if path is None else _describe_card(name, path, self.description)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def start(self) -> None:
@@ -565,20 +565,33 @@ class Engine:
             self._waiting = deque(job for job in self._waiting if not job.future.cancelled())
             while len(self._running) < self._max_running and (job := self._next_job()) is not None:
                 try:
-                    self._running[pool.add(job.make(self._answering(job.model, checkpoint)))] = job
+                    self._running[pool.add(self._task(job, checkpoint))] = job
                 except Exception as error:  # what cannot even begin belongs to the one who asked
                     _end(job.future, None, error)
             self._changed.notify_all()
             return True
 
-    def _answering(self, name: str | None, own: Checkpoint) -> Checkpoint:
+    def _task(self, job: _Job, own: Checkpoint) -> ModelTask[Any]:
+        """What a request does; weights that it names are loaded as its first step, while nobody waits for the lock."""
+        if job.model is None:
+            return job.make(own)
+        name = job.model
+
+        def named() -> ModelTask[Any]:
+            found: list[Checkpoint] = []
+            yield [StepCall(lambda: found.append(self._answering(name, own)))]
+            return (yield from job.make(found[0]))
+
+        return named()
+
+    def _answering(self, name: str, own: Checkpoint) -> Checkpoint:
         """The weights that a request names; a named model is loaded when it is asked for the first time.
 
         Raises:
             UnknownModelError: it has gone since it was asked for.
             CheckpointError: it cannot be read.
         """
-        if name is None or self.describe(name) is self.description:
+        if self.describe(name) is self.description:
             return own
         path, wanted = find_model(self._models, name), self.describe(name).sha256
         known = self._named.pop(name, None)

@@ -93,8 +93,8 @@ class FinetuneOptions:
     steps: int | None = None
     minutes: float = 5.0
     seed: int = 0
-    learning_rate: float = 4e-4
-    batch_tokens: int = 2048
+    learning_rate: float = 6e-4
+    batch_tokens: int = 1024
     force: bool = False
     replace: bool = False
 

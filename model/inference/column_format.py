@@ -40,6 +40,7 @@ _TEXT_SHARE = 0.75
 _FEWEST_TEXTS = 5
 _BLANKS = re.compile(r"[^\S\r\n]{2,}")
 _LONGEST = 60
+_READ = re.compile(r" of the date \(read [^()]*\)")
 _CASES = ("upper", "lower", "title")
 _CASE_WORDS = {"upper": "in upper case", "lower": "in lower case", "title": "with capital initials"}
 
@@ -125,7 +126,7 @@ class FormatOfKind:
     @property
     def description(self) -> str:
         """The format in words."""
-        return f"{self._kind.name}: {self._printers[0][0].description}"
+        return f"{self._kind.name}: {_in_words(self._printers[0][0])}"
 
     @classmethod
     def find(cls, kind: Kind, counts: Mapping[str, int], shown: Sequence[str]) -> FormatOfKind | None:
@@ -169,7 +170,7 @@ class FormatOfKind:
         if output == value:
             return None
         confidence = succession(len(self.kept)) * (succession(deciding) if deciding else 1.0)
-        return Rewriting(output, round(confidence, 6), program.description)
+        return Rewriting(output, round(confidence, 6), _in_words(program))
 
     def _order(self, value: str) -> tuple[str | None, int]:
         """How a value is read, and how many others show it, where others are needed."""
@@ -317,6 +318,11 @@ def _ordered(program: SynthesizedProgram, order: str) -> SynthesizedProgram:
         for atom in program.atoms
     )
     return replace(program, atoms=atoms)
+
+
+def _in_words(program: SynthesizedProgram) -> str:
+    """What a program writes; how the dates of its examples were read says nothing of others."""
+    return _READ.sub("", program.description)
 
 
 def _says(kind: Kind, value: str) -> bool:

@@ -73,7 +73,7 @@ def normalize(
         if details is not None:
             _write_details(table, found, details)
         counts = Counter(one.outcome for one in found)
-        summary = {
+        summary: dict[str, object] = {
             "rows": len(table.rows),
             "rewritten": counts["rewritten"],
             "abstained": counts["abstained"],

@@ -713,7 +713,8 @@ async def test_a_table_is_completed_through_the_service(real: MakeClient, engine
 
 async def test_models_and_readiness_are_read_through_the_service(real: MakeClient, engine: FakeEngine) -> None:
     client = real()
-    assert (await client.models()).model_dump() == MODELS
+    named = MODEL | {"name": "shoes", "sha256": "cd" * 32}
+    assert (await client.models()).model_dump() == {"models": [MODEL, named]}
     assert (await client.model("fake")).model_dump() == CARD
     assert await client.ready() is True
     engine.state = EngineState.LOADING

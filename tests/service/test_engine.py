@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def start(checkpoint: Checkpoint) -> Iterator[Start]:
     """Start engines of the tiny model; all are stopped at the end."""
     started: list[Engine] = []
 
-    def make(folder: Path | None = None, **options: int) -> Engine:
+    def make(folder: Path | None = None, **options: Any) -> Engine:
         engine = Engine(folder or checkpoint.path, precision="float32", threads=1, **options)
         engine.start()
         started.append(engine)

@@ -30,7 +30,7 @@ def models(tmp_path: Path) -> Path:
 def address(checkpoint: Checkpoint, models: Path) -> Iterator[str]:
     """A served app whose folder of models is empty."""
     engine = Engine(checkpoint.path, precision="float32", threads=1, models=models)
-    with serving(create_app(Settings(_env_file=None), engine)) as address:  # type: ignore[call-arg]
+    with serving(create_app(Settings(_env_file=None), engine)) as address:
         engine.wait_ready()
         yield address
 
@@ -69,7 +69,7 @@ def test_a_model_is_served_by_its_name_without_a_restart(address: str, checkpoin
 
 def test_a_damaged_card_is_no_model(address: str, checkpoint: Checkpoint, models: Path) -> None:
     publish(checkpoint, models, "shoes", "ab" * 32)
-    (models / "shoes" / "card.json").write_text("{}")
+    (models / "shoes" / "card.json").write_text("[]")
     with httpx.Client(base_url=address) as client:
         assert len(client.get("/v1/models").json()["models"]) == 1
         assert client.post("/v1/extract", json={**BODY, "model": "shoes"}).status_code == 404

@@ -31,6 +31,7 @@ def test_defaults_listen_on_loopback_without_keys() -> None:
         "port": 8000,
         "api_keys": (),
         "model": None,
+        "models": None,
         "precision": "auto",
         "threads": 0,
         "max_body_bytes": 33_554_432,

@@ -104,4 +104,4 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_trained(
         finetune(trainable, ExtractionLabels(color_labels(30)), folder, "default", OPTIONS)
     for wrong in ({"steps": 0}, {"minutes": 0.0}):
         with pytest.raises(InputError):
-            FinetuneOptions(**wrong)  # type: ignore[arg-type]
+            FinetuneOptions(**wrong)

@@ -80,6 +80,13 @@ def test_values_of_one_shape_tell_how_it_is_read() -> None:
     assert made.confidence == round(succession(6) * succession(1), 6)
 
 
+def test_the_format_is_told_in_words() -> None:
+    told = "year + '-' + two-digit month + '-' + two-digit day"
+    form = ColumnFormat(Counter([*ISO, "5 Mar 2020"]))
+    made = form.rewrite("5 Mar 2020")
+    assert form.description == f"date: {told}" and made is not None and made.detail == told
+
+
 def test_shown_values_are_the_format() -> None:
     assert rewritten("2020-03-05", ISO, shown=("14 Jun 2019", "3 May 2021")) == "5 Mar 2020"
 
