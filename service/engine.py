@@ -339,12 +339,16 @@ class Engine:
         named = (self._describe_named(name) for name in model_names(self._models) if name != own.name)
         return [own, *(one for one in named if one is not None)]
 
-    def describe(self, name: str | None) -> ModelDescription:
+    def describe(self, name: str | None, task: str | None = None) -> ModelDescription:
         """One model; None, `default` and its own name mean the one of the process.
+
+        Args:
+            task: what it is to be asked for, if anything.
 
         Raises:
             NotReadyError: nothing is loaded yet.
             UnknownModelError: there is no such model.
+            InputError: it was fine-tuned to another task.
         """
         own = self.description
         if name in (None, DEFAULT, own.name):
@@ -352,6 +356,8 @@ class Engine:
         found = self._describe_named(name)
         if found is None:
             raise UnknownModelError
+        if task is not None and task not in found.tasks:
+            raise InputError(f"the model was fine-tuned to {found.tasks[0]}, not to {task}", field="model")
         return found
 
     def _describe_named(self, name: str) -> ModelDescription | None:
@@ -467,6 +473,7 @@ class Engine:
         model: str | None = None,
     ) -> Future[ExtractionResult]:
         """Find the values of attributes in texts."""
+        self.describe(model, "extract")
         return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress), model=model)
 
     def transform(
@@ -479,6 +486,7 @@ class Engine:
         model: str | None = None,
     ) -> Future[TransformationResult]:
         """Rewrite inputs as examples show."""
+        self.describe(model, "transform")
         return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress), model=model)
 
     def normalize(
