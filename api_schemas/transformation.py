@@ -8,7 +8,7 @@ from pydantic import Field
 
 from api_schemas.cleaning import Candidate, Count, Evidence, Share
 from api_schemas.models import Answer, ModelInfo, Usage
-from api_schemas.tables import Strict, Text
+from api_schemas.tables import Name, Strict, Text
 
 MAX_EXAMPLES = 1000
 
@@ -27,6 +27,7 @@ class TransformRequest(Strict):
     inputs: Annotated[list[Text], Field(fail_fast=True)]
     min_confidence: Share = 0.5
     max_candidates: Count = 3
+    model: Annotated[Name | None, Field(description="a model that GET /v1/models lists; null means the default")] = None
 
 
 class TransformedText(Answer):

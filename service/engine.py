@@ -83,7 +83,7 @@ from model.inference.transformation import (
     TransformExample,
     transform,
 )
-from model.models import DEFAULT, find_model, model_names
+from model.models import DEFAULT, check_name, find_model, model_names
 from model.tuples import (
     Adaptation,
     AdaptationOptions,
@@ -339,12 +339,16 @@ class Engine:
         named = (self._describe_named(name) for name in model_names(self._models) if name != own.name)
         return [own, *(one for one in named if one is not None)]
 
-    def describe(self, name: str | None) -> ModelDescription:
+    def describe(self, name: str | None, task: str | None = None) -> ModelDescription:
         """One model; None, `default` and its own name mean the one of the process.
+
+        Args:
+            task: what it is to be asked for, if anything.
 
         Raises:
             NotReadyError: nothing is loaded yet.
             UnknownModelError: there is no such model.
+            InputError: it was fine-tuned to another task.
         """
         own = self.description
         if name in (None, DEFAULT, own.name):
@@ -352,6 +356,8 @@ class Engine:
         found = self._describe_named(name)
         if found is None:
             raise UnknownModelError
+        if task is not None and task not in found.tasks:
+            raise InputError(f"the model was fine-tuned to {found.tasks[0]}, not to {task}", field="model")
         return found
 
     def _describe_named(self, name: str) -> ModelDescription | None:
@@ -467,6 +473,7 @@ class Engine:
         model: str | None = None,
     ) -> Future[ExtractionResult]:
         """Find the values of attributes in texts."""
+        self.describe(model, "extract")
         return self.submit(lambda checkpoint: extract(checkpoint, texts, attributes, progress), model=model)
 
     def transform(
@@ -475,9 +482,12 @@ class Engine:
         inputs: Sequence[str],
         options: TransformationOptions,
         progress: Progress | None = None,
+        *,
+        model: str | None = None,
     ) -> Future[TransformationResult]:
         """Rewrite inputs as examples show."""
-        return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress))
+        self.describe(model, "transform")
+        return self.submit(lambda checkpoint: transform(checkpoint, examples, inputs, options, progress), model=model)
 
     def normalize(
         self, relation: Relation, options: NormalizationOptions, progress: Progress | None = None
@@ -680,16 +690,19 @@ def _describe_card(name: str, path: Path, own: ModelDescription) -> ModelDescrip
 
 
 def finetune(
-    labels: Sequence[tuple[str, str, str | None, str]],
+    task: str,
+    labels: Sequence[Mapping[str, Any]],
     folder: Path,
     name: str,
     base: Path | None,
     options: Mapping[str, Any],
     progress: Progress,
 ) -> FinetuneReport:
-    """Fine-tune extraction to labels of text, attribute, value and group, and publish the model by its name.
+    """Fine-tune a task to labels and publish the model by its name.
 
     Args:
+        task: `extract` or `transform`.
+        labels: fields of `Label` or of `PairLabel`.
         options: fields of `FinetuneOptions`.
 
     Raises:
@@ -697,10 +710,18 @@ def finetune(
     """
     from model.finetuning.finetune import FinetuneOptions
     from model.finetuning.finetune import finetune as train
+    from model.finetuning.finetune_extraction import ExtractionLabels
+    from model.finetuning.finetune_transformation import PairLabel, TransformLabels
     from model.finetuning.labelled_texts import Label
 
+    check_name(name)
+    asked = FinetuneOptions(**options)
     checkpoint = load_checkpoint(base, precision="float32")
-    return train(checkpoint, [Label(*one) for one in labels], folder, name, FinetuneOptions(**options), progress)
+    if task == "extract":
+        texts = ExtractionLabels([Label(**one) for one in labels], asked.seed)
+        return train(checkpoint, texts, folder, name, asked, progress)
+    pairs = TransformLabels([PairLabel(**one) for one in labels], asked.seed)
+    return train(checkpoint, pairs, folder, name, asked, progress)
 
 
 def evaluate(

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.storage.table_file import CellEdit, EditProblem, EditResult, TableFile, TableFileError, unique_names
 
 Direction = Literal["apply", "revert"]
-CHANGED = frozenset({"repaired", "filled"})
+CHANGED = frozenset({"repaired", "filled", "rewritten"})
 """The outcomes under which a cell's text was replaced."""
 
 
@@ -62,7 +62,7 @@ class Patch(BaseModel):
         row: row number from 0, header and blank lines not counted, damaged rows counted.
         column, column_index: the column's name as in the file and its position from 0.
         old, new: text before and after; `new` is the suggestion even where it was not written.
-        outcome: `repaired` or `filled` (written), `abstained`, or `error` with `message`.
+        outcome: `repaired`, `filled` or `rewritten` (written), `abstained`, or `error` with `message`.
         old_raw: the old field as it was written, where that differs from `old`.
     """
 
@@ -73,7 +73,7 @@ class Patch(BaseModel):
     column_index: int = Field(ge=0)
     old: str | None
     new: str | None = None
-    outcome: Literal["repaired", "filled", "abstained", "error"]
+    outcome: Literal["repaired", "filled", "rewritten", "abstained", "error"]
     confidence: float | None = None
     error_probability: float | None = None
     candidates: tuple[PatchCandidate, ...] = ()

@@ -37,7 +37,7 @@ class Judgement:
 
     row: int
     column: int
-    outcome: Literal["repaired", "filled", "abstained", "error"]
+    outcome: Literal["repaired", "filled", "rewritten", "abstained", "error"]
     new: str | None = None
     confidence: float | None = None
     error_probability: float | None = None
@@ -87,7 +87,7 @@ class RunSummary:
 
     Attributes:
         rows: rows judged; `damaged_rows` could not be and passed through.
-        repaired: cells written anew, `filled` ones included.
+        repaired: cells written anew, `filled` and `rewritten` ones included.
         parts: how many parts were judged on their own; above one, evidence is limited to the part.
         issues: the first damaged rows.
         histogram: confidences of changed cells in equal bins from 0 to 1.

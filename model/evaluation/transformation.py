@@ -105,12 +105,12 @@ def _table(
     resampling: Resampling,
     progress: Progress | None,
 ) -> EvaluationTable:
-    observed = _observed(checkpoint, cases, progress)
+    observed = observed_cases(checkpoint, cases, progress)
     assert checkpoint.calibration is not None
     calibrator = checkpoint.calibration[CALIBRATOR]
-    served = [_served(calibrator, case, judged) for case, judged in zip(cases, observed, strict=True)]
+    served = [served_outputs(calibrator, case, judged) for case, judged in zip(cases, observed, strict=True)]
     systems: dict[str, Outputs] = {
-        "programs and network": [[_kept(one) for one in case] for case in served],
+        "programs and network": [[kept(one) for one in case] for case in served],
         "the same, never abstaining": served,
         "programs alone, the cheapest": _alone(cases, observed, lambda judged: judged.programs_first),
         "the network alone": _alone(cases, observed, lambda judged: judged.networks_first),
@@ -122,12 +122,12 @@ def _table(
         "“cases”: share of the cases in which every output is right. An abstention is right only where the output "
         f"should be empty. “wrong of ≥ {SURE}”: share of the answers of at least this confidence that are wrong.",
     )
-    reliability = _reliability(f"transform, {title}", cases, served, resampling)
+    reliability = transform_reliability(f"transform, {title}", cases, served, resampling)
     heading = f"{title} ({len(cases)} cases, {tests} outputs)"
     return EvaluationTable("transform", heading, tuple(rows), notes, (reliability,))
 
 
-def _observed(
+def observed_cases(
     checkpoint: Checkpoint, cases: Sequence[TransformCase], progress: Progress | None
 ) -> list[dict[str, Judged]]:
     """What is known of every input of every case."""
@@ -141,14 +141,14 @@ def _observed(
     return found
 
 
-def _served(calibrator: Calibrator, case: TransformCase, judged: dict[str, Judged]) -> list[Output]:
+def served_outputs(calibrator: Calibrator, case: TransformCase, judged: dict[str, Judged]) -> list[Output]:
     """What the service answers where it is to answer everything, with its confidences."""
     options = TransformationOptions(min_confidence=0.0)
     answers = decide(calibrator, case.examples, [test.input for test in case.tests], judged, options)
     return [Output(one.output, one.confidence or 0.0) for one in answers]
 
 
-def _kept(one: Output) -> Output:
+def kept(one: Output) -> Output:
     """An answer as it is given by default: below one half there is none."""
     return one if one.confidence >= TransformationOptions().min_confidence else Output(None, one.confidence)
 
@@ -192,7 +192,9 @@ def transform_figures(cases: Sequence[TransformCase], outputs: Outputs, resampli
     return figures
 
 
-def _reliability(name: str, cases: Sequence[TransformCase], outputs: Outputs, resampling: Resampling) -> Reliability:
+def transform_reliability(
+    name: str, cases: Sequence[TransformCase], outputs: Outputs, resampling: Resampling
+) -> Reliability:
     """Confidences of all answers against what is right; the outputs of a case err together."""
     said = [
         (number, one.confidence, is_right(test, one))

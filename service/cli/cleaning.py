@@ -148,10 +148,10 @@ def clean(
             raise typer.BadParameter("--labels is for the rows of --suggest-labels: say how many")
         if suggest_labels and labels is None:
             labels = Path("labels.csv") if file == STANDARD else copy_name(table, "labels").with_suffix(".csv")
-        places = _places(
+        places = settle_places(
             table, file, output, patches, report, "cleaned", copy=not detect_only, examples=examples, labels=labels
         )
-        _run(table, places, judge, columns, shown, model, part_rows, quiet, known)
+        run_file(table, places, judge, columns, shown, model, part_rows, quiet, known)
 
 
 def complete(
@@ -179,8 +179,8 @@ def complete(
         failing_plainly(*PROBLEMS),
         opened(file, encoding, delimiter) as table,
     ):
-        places = _places(table, file, output, patches, report, "completed", copy=True)
-        _run(table, places, judge, columns, shown, model, part_rows, quiet)
+        places = settle_places(table, file, output, patches, report, "completed", copy=True)
+        run_file(table, places, judge, columns, shown, model, part_rows, quiet)
 
 
 @contextlib.contextmanager
@@ -198,7 +198,7 @@ def opened(file: str, encoding: str | None, delimiter: str | None) -> Iterator[T
         yield table
 
 
-def _places(
+def settle_places(
     table: TableFile,
     file: str,
     output: str | None,
@@ -269,7 +269,7 @@ def _split(columns: Sequence[str], names: Sequence[str]) -> Iterator[str]:
         yield from [column] if column in names else [part.strip() for part in column.split(",") if part.strip()]
 
 
-def _run(
+def run_file(
     table: TableFile,
     places: Places,
     make_judge: Callable[[Judges, frozenset[int] | None], Judge],

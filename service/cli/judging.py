@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Completion,
         Engine,
         FinetuneReport,
+        NormalizedCell,
         Relation,
         Repair,
         ResolutionOptions,
@@ -226,20 +227,6 @@ class WantedFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class Normalized:
-    """A cell of another format; `normalized` where the outcome is `rewritten`."""
-
-    row: int
-    column: int
-    value: str
-    outcome: str
-    normalized: str | None
-    confidence: float | None
-    evidence_source: str
-    detail: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Annotated:
     """The labels of one column, best first with their confidences; `label` where the best is likely enough."""
 
@@ -295,19 +282,8 @@ class Judges(Protocol):
             JudgingError: the examples contradict each other, or the model was not trained to transform.
         """
 
-    def normalization(
-        self,
-        table: NamedRows,
-        columns: Sequence[int] | None,
-        wanted: Sequence[WantedFormat],
-        min_confidence: float,
-        progress: Progress,
-    ) -> list[Normalized]:
-        """Cells that are not in the format of their column.
-
-        Raises:
-            JudgingError: the examples contradict each other, or need a model that was trained to transform.
-        """
+    def normalization(self, options: JudgingOptions, wanted: Sequence[WantedFormat]) -> Judge:
+        """Rewrites values into the format of their column, or into that of the examples."""
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
         """Finds the entities of one table or two."""
@@ -379,7 +355,8 @@ def evaluate_model(
 
 
 def finetune_model(
-    labels: Sequence[tuple[str, str, str | None, str]],
+    task: str,
+    labels: Sequence[Mapping[str, str | None]],
     folder: Path,
     name: str,
     base: Path | None,
@@ -389,12 +366,12 @@ def finetune_model(
     """Fine-tune a model and publish it by its name.
 
     Raises:
-        JudgingError: the name, the labels or the options do not fit, or the model was not trained to extract.
+        JudgingError: the name, the labels or the options do not fit, or the model was not trained for the task.
     """
     from service.engine import InputError, ModelError, finetune
 
     try:
-        return finetune(labels, folder, name, base, options, progress)
+        return finetune(task, labels, folder, name, base, options, progress)
     except InputError as error:
         where = "" if error.tuple_id is None else f"label {error.tuple_id + 1}: "
         raise JudgingError(f"{where}{error}") from error
@@ -524,32 +501,18 @@ class _EngineJudges:
             for one in result.transformations
         ]
 
-    def normalization(
-        self,
-        table: NamedRows,
-        columns: Sequence[int] | None,
-        wanted: Sequence[WantedFormat],
-        min_confidence: float,
-        progress: Progress,
-    ) -> list[Normalized]:
+    def normalization(self, options: JudgingOptions, wanted: Sequence[WantedFormat]) -> Judge:
         from service.engine import NormalizationExample, NormalizationOptions, Relation
 
         examples = tuple(NormalizationExample(one.column, one.output, one.input) for one in wanted)
-        options = NormalizationOptions(None if columns is None else tuple(columns), examples, min_confidence)
-        result = _result(self._engine.normalize(Relation.of(*table), options, progress))
-        return [
-            Normalized(
-                one.cell.tuple_id,
-                one.cell.attribute,
-                one.value,
-                one.outcome.value,
-                one.output,
-                one.confidence,
-                one.evidence.source,
-                one.evidence.detail,
-            )
-            for one in result.cells
-        ]
+        columns = None if options.columns is None else tuple(sorted(options.columns))
+        asked = NormalizationOptions(columns, examples, options.min_confidence)
+
+        def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:
+            result = _result(self._engine.normalize(Relation.of(names, rows), asked, progress))
+            return [_rewriting(one) for one in result.cells]
+
+        return judge
 
     def resolution(self, tables: Sequence[NamedRows], options: ResolvingOptions, progress: Progress) -> Resolved:
         relations, asked = _resolution(tables, options)
@@ -660,6 +623,19 @@ def _judgement(one: Repair | Completion, new: str | None, error_probability: flo
         confidence=one.confidence,
         error_probability=error_probability,
         candidates=tuple((candidate.value, candidate.confidence) for candidate in one.candidates),
+        evidence_source=one.evidence.source,
+        evidence_rows=one.evidence.tuple_ids,
+        detail=one.evidence.detail,
+    )
+
+
+def _rewriting(one: NormalizedCell) -> Judgement:
+    return Judgement(
+        row=one.cell.tuple_id,
+        column=one.cell.attribute,
+        outcome=one.outcome.value,
+        new=one.output,
+        confidence=one.confidence,
         evidence_source=one.evidence.source,
         evidence_rows=one.evidence.tuple_ids,
         detail=one.evidence.detail,

@@ -11,13 +11,13 @@ from service.dependencies import EngineOf, MetricsOf, SettingsOf, answer
 from service.engine import Transformation, TransformationOptions, TransformExample
 from service.errors import InvalidRequestError, refuse
 from service.limits import ModelRoute, check_length
-from service.routes.answers import MODEL_PROBLEMS, count_answer, evidence_of, model_info, usage_of
+from service.routes.answers import NAMED_MODEL_PROBLEMS, count_answer, evidence_of, model_info, usage_of
 from service.settings import Settings
 
 router = APIRouter(route_class=ModelRoute, tags=["texts"])
 
 
-@router.post("/transform", responses=MODEL_PROBLEMS)
+@router.post("/transform", responses=NAMED_MODEL_PROBLEMS)
 async def transform_texts(
     request: Request, body: TransformRequest, engine: EngineOf, settings: SettingsOf, metrics: MetricsOf
 ) -> TransformResponse:
@@ -25,16 +25,17 @@ async def transform_texts(
 
     Programs that make every example's output of its input are searched, and the network judges what they make. An
     input is `abstained` where nothing is at least `min_confidence` likely. Each answer depends on the examples and on
-    its own input alone.
+    its own input alone. `model` names a fine-tuned model.
     """
     examples = _examples(body, settings)
     _check_inputs(body, settings)
     options = TransformationOptions(body.min_confidence, body.max_candidates)
-    result = await answer(request, engine.transform(examples, body.inputs, options))
+    described = model_info(engine, body.model)
+    result = await answer(request, engine.transform(examples, body.inputs, options, model=body.model))
     count_answer(metrics, "transform", result.usage, [one.outcome.value for one in result.transformations])
     return TransformResponse(
         outputs=[_output(one) for one in result.transformations],
-        model=model_info(engine),
+        model=described,
         usage=usage_of(result.usage),
     )
 

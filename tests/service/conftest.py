@@ -148,9 +148,15 @@ class FakeEngine:
         return self._answer("extract", texts, attributes)
 
     def transform(
-        self, examples: Sequence[TransformExample], inputs: Sequence[str], options: TransformationOptions
+        self,
+        examples: Sequence[TransformExample],
+        inputs: Sequence[str],
+        options: TransformationOptions,
+        *,
+        model: str | None = None,
     ) -> Future[TransformationResult]:
-        """Keep what is asked."""
+        """Keep what is asked, and which model."""
+        self.named.append(model)
         return self._answer("transform", (examples, inputs), options)
 
     def normalize(self, relation: Relation, options: NormalizationOptions) -> Future[NormalizationResult]:

@@ -35,10 +35,10 @@ def address(checkpoint: Checkpoint, models: Path) -> Iterator[str]:
         yield address
 
 
-def publish(checkpoint: Checkpoint, models: Path, name: str, sha256: str) -> None:
+def publish(checkpoint: Checkpoint, models: Path, name: str, sha256: str, task: str = "extract") -> None:
     """A copy of the tiny model whose calibrators are less sure."""
     folder = Path(shutil.copytree(checkpoint.path, models / ".new"))
-    record = {"task": "extract", "sha256": sha256, "parameters": checkpoint.parameters}
+    record = {"task": task, "sha256": sha256, "parameters": checkpoint.parameters}
     (folder / "card.json").write_text(json.dumps({**checkpoint.card, "name": name, "finetuned": record}))
     calibration = json.loads((folder / "calibration.json").read_text())
     text = json.dumps(calibration)
@@ -73,3 +73,17 @@ def test_a_damaged_card_is_no_model(address: str, checkpoint: Checkpoint, models
     with httpx.Client(base_url=address) as client:
         assert len(client.get("/v1/models").json()["models"]) == 1
         assert client.post("/v1/extract", json={**BODY, "model": "shoes"}).status_code == 404
+
+
+def test_a_model_of_transformation_answers_its_task_alone(address: str, checkpoint: Checkpoint, models: Path) -> None:
+    publish(checkpoint, models, "codes", "ab" * 32, "transform")
+    body = {"examples": [{"input": "Ada Lovelace", "output": "Lovelace, A."}], "inputs": ["Alan Turing"]}
+    with httpx.Client(base_url=address) as client:
+        own = client.post("/v1/transform", json=body).json()
+        answer = client.post("/v1/transform", json={**body, "model": "codes"}).json()
+        assert own["model"]["name"] == "tiny" and answer["model"]["name"] == "codes"
+        assert own["outputs"][0]["output"] == answer["outputs"][0]["output"] == "Turing, A."
+        refused = client.post("/v1/extract", json={**BODY, "model": "codes"})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "/model"
+        assert "fine-tuned to transform, not to extract" in refused.json()["detail"]

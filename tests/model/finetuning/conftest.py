@@ -1,4 +1,4 @@
-"""Labels of made-up products, and a checkpoint whose adapter of extraction can be trained further."""
+"""Labels of made-up products, and a checkpoint whose adapters can be trained further."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ def color_labels(count: int = 90) -> list[Label]:
 
 @pytest.fixture(scope="session")
 def trainable(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint) -> Checkpoint:
-    """The tiny checkpoint with an adapter of the real shape that changes nothing yet."""
+    """The tiny checkpoint with adapters of the real shapes that change nothing yet."""
     folder = copied(checkpoint, tmp_path_factory.mktemp("trainable") / "tiny")
     torch.manual_seed(0)
-    denoiser = load_checkpoint(folder, precision="float32").denoiser
-    attach(denoiser, SHAPES["extract"])
-    save_adapter(folder / "adapters" / "extract.safetensors", denoiser, {})
+    for task in ("extract", "transform"):
+        denoiser = load_checkpoint(folder, precision="float32").denoiser
+        attach(denoiser, SHAPES[task])
+        save_adapter(folder / "adapters" / f"{task}.safetensors", denoiser, {})
     return load_checkpoint(folder, precision="float32")

@@ -12,8 +12,9 @@ import pytest
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.errors import InputError
 from model.evaluation.figures import Figure
-from model.finetuning import finetune as finetuning
+from model.finetuning import finetune_extraction
 from model.finetuning.finetune import FinetuneOptions, FinetuneReport, finetune
+from model.finetuning.finetune_extraction import ExtractionLabels
 from model.inference.batching import run_task
 from model.inference.cleaning import clean
 from model.inference.extraction import extract
@@ -28,7 +29,7 @@ OPTIONS = FinetuneOptions(steps=30, learning_rate=1e-2, force=True)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, trainable: Checkpoint) -> tuple[Path, FinetuneReport]:
     folder = tmp_path_factory.mktemp("models")
-    return folder, finetune(trainable, color_labels(), folder, "colors", OPTIONS)
+    return folder, finetune(trainable, ExtractionLabels(color_labels()), folder, "colors", OPTIONS)
 
 
 def test_the_task_is_answered_otherwise_and_the_rest_alike(
@@ -72,19 +73,21 @@ def test_the_same_seed_and_steps_make_the_same_model(tmp_path: Path, trainable: 
     options = replace(OPTIONS, steps=3)
     files = []
     for name in ("one", "two"):
-        finetune(trainable, color_labels(40), tmp_path, name, options)
+        finetune(trainable, ExtractionLabels(color_labels(40)), tmp_path, name, options)
         files.append((tmp_path / name / "adapters" / "extract.safetensors").read_bytes())
     assert files[0] == files[1]
 
 
 def test_a_worse_model_is_not_published(tmp_path: Path, trainable: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetuning, "_gain", lambda *_: Figure(-0.01, -0.1, 0.1))
-    report = finetune(trainable, color_labels(40), tmp_path, "worse", replace(OPTIONS, steps=1, force=False))
+    monkeypatch.setattr(finetune_extraction, "_gain", lambda *_: Figure(-0.01, -0.1, 0.1))
+    report = finetune(
+        trainable, ExtractionLabels(color_labels(40)), tmp_path, "worse", replace(OPTIONS, steps=1, force=False)
+    )
     assert report.path is None and model_names(tmp_path) == [] and list(tmp_path.iterdir()) == []
 
 
 def test_few_held_out_labels_leave_the_calibrators(tmp_path: Path, trainable: Checkpoint) -> None:
-    report = finetune(trainable, color_labels(30), tmp_path, "few", replace(OPTIONS, steps=1))
+    report = finetune(trainable, ExtractionLabels(color_labels(30)), tmp_path, "few", replace(OPTIONS, steps=1))
     assert not report.calibrated and report.path is not None
     kept = load_checkpoint(report.path).calibration
     assert kept is not None and trainable.calibration is not None
@@ -96,9 +99,9 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_trained(
 ) -> None:
     folder, _ = made
     with pytest.raises(InputError, match="already"):
-        finetune(trainable, color_labels(30), folder, "colors", OPTIONS)
+        finetune(trainable, ExtractionLabels(color_labels(30)), folder, "colors", OPTIONS)
     with pytest.raises(InputError, match="1 to 64"):
-        finetune(trainable, color_labels(30), folder, "default", OPTIONS)
+        finetune(trainable, ExtractionLabels(color_labels(30)), folder, "default", OPTIONS)
     for wrong in ({"steps": 0}, {"minutes": 0.0}):
         with pytest.raises(InputError):
             FinetuneOptions(**wrong)

@@ -26,14 +26,15 @@ class Fake:
 
     def __call__(
         self,
-        labels: Sequence[tuple[str, str, str | None, str]],
+        task: str,
+        labels: Sequence[Mapping[str, str | None]],
         folder: Path,
         name: str,
         base: Path | None,
         options: Mapping[str, object],
         progress: object,
     ) -> FinetuneReport:
-        self.asked.append((labels, folder, name, base, dict(options)))
+        self.asked.append((task, labels, folder, name, base, dict(options)))
         return FinetuneReport(self.path, TABLE, Figure(0.1, 0.02, 0.2), (60, 20, 20), 7, 3.0, False)
 
 
@@ -57,15 +58,43 @@ def test_labels_and_options_are_asked_and_the_figures_are_printed(
     (tmp_path / "l.jsonl").write_text(LABELS)
     assert main(["finetune", "--data", "l.jsonl", "--name", "shoes", "--steps", "7", "--seed", "3"]) == 0
     options = {"steps": 7, "minutes": 5.0, "seed": 3, "force": False, "replace": False}
-    labels = [("a red mug", "color", "red", "mugs"), ("a lamp", "color", None, "")]
-    assert fake.asked == [(labels, Path("models"), "shoes", None, options)]
+    labels = [
+        {"text": "a red mug", "attribute": "color", "value": "red", "group": "mugs"},
+        {"text": "a lamp", "attribute": "color", "value": None, "group": ""},
+    ]
+    assert fake.asked == [("extract", labels, Path("models"), "shoes", None, options)]
     told = capsys.readouterr()
     assert "| before | 0.400 |" in told.out
     assert "0.100 [0.020, 0.200]" in told.err and "too few to calibrate" in told.err and "Published" in told.err
     monkeypatch.setenv("RPT_MODELS", "elsewhere")
     assert main(["finetune", "--data", "l.jsonl", "--name", "shoes", "--json", "--quiet"]) == 0
-    assert fake.asked[1][1] == Path("elsewhere")
+    assert fake.asked[1][2] == Path("elsewhere")
     assert json.loads(capsys.readouterr().out)["gain"] == {"value": 0.1, "low": 0.02, "high": 0.2}
+
+
+def test_labels_of_transformation_are_read_from_a_table_too(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "l.csv").write_text("output,input\n1-a,a 1\n")
+    (tmp_path / "l.jsonl").write_text(json.dumps({"input": "a 1", "output": "1-a", "group": "g"}) + "\n")
+    for name in ("l.csv", "l.jsonl"):
+        assert main(["finetune", "--task", "transform", "--data", name, "--name", "codes"]) == 0
+    asked = [(one[0], one[1]) for one in fake.asked]
+    assert asked == [("transform", [{"input": "a 1", "output": "1-a", "group": group}]) for group in ("", "g")]
+    assert "The share of right outputs rises by 0.100" in capsys.readouterr().err
+
+
+def test_an_empty_cell_of_a_table_is_no_value(fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("text,attribute,value,group\na red mug,color,,mugs\n")
+    assert main(["finetune", "--data", "l.csv", "--name", "shoes"]) == 0
+    assert fake.asked[0][1] == [{"text": "a red mug", "attribute": "color", "value": None, "group": "mugs"}]
+
+
+def test_a_table_that_lacks_a_column_is_refused(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "l.csv").write_text("input,other\nsecret,b\n")
+    assert main(["finetune", "--task", "transform", "--data", "l.csv", "--name", "codes"]) == 1
+    told = capsys.readouterr().err
+    assert "l.csv, row 0: it needs the fields input, output" in told and "secret" not in told and fake.asked == []
 
 
 def test_a_worse_model_ends_with_a_problem(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

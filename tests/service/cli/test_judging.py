@@ -25,7 +25,14 @@ from model.tuples import (
     Relation,
 )
 from service.cli import main
-from service.cli.judging import JudgingError, JudgingOptions, describe_weights, evaluate_model, load_judges
+from service.cli.judging import (
+    JudgingError,
+    JudgingOptions,
+    WantedFormat,
+    describe_weights,
+    evaluate_model,
+    load_judges,
+)
 from service.cli.labels import Labels
 from service.storage.table_file import RowChunk
 
@@ -55,6 +62,21 @@ def test_cleaning_judges_as_the_model_does(served: Checkpoint, people: Relation)
     assert {one.outcome for one in found} <= {"repaired", "abstained"}
     assert [one.evidence_rows for one in found] == [one.evidence.tuple_ids for one in expected.repairs]
     assert found
+
+
+def test_normalization_judges_the_chosen_columns_as_examples_show(served: Checkpoint) -> None:
+    days = ["2020-03-05", "2019-12-25", "2018-01-09", "March 5, 2020", "03/04/2020", None]
+    rows = [(day, day) for day in days]
+    with load_judges(served.path) as judges:
+        judge = judges.normalization(JudgingOptions(frozenset({1})), [])
+        found = judge(("a", "b"), list(rows), ignore)
+        shown = judges.normalization(JudgingOptions(frozenset({0})), [WantedFormat(0, "Mar 5, 2020", None)])
+        taught = shown(("a", "b"), list(rows), ignore)
+    assert [(one.row, one.column, one.outcome, one.new) for one in found] == [
+        (3, 1, "rewritten", "2020-03-05"), (4, 1, "abstained", None),
+    ]  # fmt: skip
+    assert found[0].confidence is not None and found[0].evidence_source == "program" and found[0].detail
+    assert [one.new for one in taught] == ["Mar 5, 2020", "Dec 25, 2019", "Jan 9, 2018", "Mar 5, 2020", None]
 
 
 def test_completion_asks_for_the_missing_cells_of_the_chosen_columns(served: Checkpoint, people: Relation) -> None:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.cli import main
-from service.cli.judging import NamedRows, Normalized, WantedFormat
-from service.table_run import Progress
+from service.cli.judging import JudgingOptions, WantedFormat
+from service.storage.table_file import Text
+from service.table_run import Judge, Judgement, Progress
 from tests.service.cli.conftest import UseJudges
 
 
 class FakeJudges:
-    """Rewrites the second row of the second column, and is not certain of the first."""
+    """Rewrites every `b` of the chosen columns as `B`, and abstains at `?`."""
+
+    model = {"name": "fake", "version": "1", "sha256": "ab"}
 
     def __init__(self) -> None:
-        self.asked: list[Any] = []
+        self.asked: list[tuple[JudgingOptions, Sequence[WantedFormat]]] = []
 
-    def normalization(
-        self,
-        table: NamedRows,
-        columns: Sequence[int] | None,
-        wanted: Sequence[WantedFormat],
-        min_confidence: float,
-        progress: Progress,
-    ) -> list[Normalized]:
-        """Two cells."""
-        self.asked.append((table, columns, wanted, min_confidence))
-        return [
-            Normalized(0, 1, "3/4/20", "abstained", None, None, "program", "two ways"),
-            Normalized(1, 1, "May 6, 2020", "rewritten", "2020-05-06", 0.9, "program", "by date"),
-        ]
+    def normalization(self, options: JudgingOptions, examples: Sequence[WantedFormat]) -> Judge:
+        """A judge of parts."""
+        self.asked.append((options, examples))
+
+        def judge(names: Sequence[str], rows: list[tuple[Text, ...]], progress: Progress) -> list[Judgement]:
+            return [
+                Judgement(row, column, "rewritten", "B", 0.9, evidence_source="program", detail="in upper case")
+                if values[column] == "b"
+                else Judgement(row, column, "abstained", evidence_source="program", detail="two ways to read it")
+                for row, values in enumerate(rows)
+                for column in sorted(options.columns or ())
+                if values[column] in ("b", "?")
+            ]
+
+        return judge
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def judges(use_judges: UseJudges) -> FakeJudges:
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "t.csv"
-    path.write_bytes("id;däy\r\n007;3/4/20\r\nbad\r\n008;May 6, 2020\r\n".encode())
+    path.write_bytes(b'id;name\r\n"007";A\r\n008;b\r\n009;?\r\n010;"b"\r\n')
     return path
 
 
@@ -56,53 +58,55 @@ def run(*arguments: object) -> int:
     return main(["normalize", *(str(one) for one in arguments)])
 
 
-def test_the_table_is_written_with_the_rewritten_cells(
-    judges: FakeJudges, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output, details = tmp_path / "out.csv", tmp_path / "details.jsonl"
-    assert run(table, "-c", "däy", "-e", "2020-01-02", "-e", "1/2/20=>2020-01-02", "-o", output,
-               "--details", details, "--min-confidence", "0.7") == 0  # fmt: skip
-    wanted = [WantedFormat(1, "2020-01-02", None), WantedFormat(1, "2020-01-02", "1/2/20")]
-    assert judges.asked == [((("id", "däy"), [("007", "3/4/20"), ("008", "May 6, 2020")]), [1], wanted, 0.7)]
-    with output.open(encoding="utf-8", newline="") as file:
-        assert list(csv.reader(file)) == [["id", "däy"], ["007", "3/4/20"], ["008", "2020-05-06"]]
-    lines = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
-    assert lines[1] == {"row": 2, "column": "däy", "value": "May 6, 2020", "outcome": "rewritten",
-                        "normalized": "2020-05-06", "confidence": 0.9, "evidence": "program",
-                        "detail": "by date"}  # fmt: skip
-    words = capsys.readouterr().err
-    assert "däy: 1 rewritten, 1 not certain" in words and "1: by date" in words and "1 damaged rows" in words
+def test_only_rewritten_cells_differ_and_every_other_one_keeps_its_bytes(judges: FakeJudges, table: Path) -> None:
+    assert run(table, "-c", "name", "--min-confidence", "0.8", "-q") == 0
+    output = table.with_name("t.normalized.csv")
+    assert output.read_bytes() == b'id;name\r\n"007";A\r\n008;B\r\n009;?\r\n010;"B"\r\n'
+    assert judges.asked == [(JudgingOptions(frozenset({1}), 0.8), [])]
+    log = output.with_name(f"{output.name}.patches.jsonl")
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    assert [(one["row"], one["outcome"], one["new"]) for one in lines] == [
+        (1, "rewritten", "B"), (2, "abstained", None), (3, "rewritten", "B"),
+    ]  # fmt: skip
+    assert lines[0]["evidence"] == {"source": "program", "rows": [], "detail": "in upper case"}
+    back = table.with_name("back.csv")
+    assert main(["patch", "revert", str(output), str(log), "-o", str(back)]) == 0
+    assert back.read_bytes() == table.read_bytes()
 
 
-def test_without_an_output_the_summary_is_all(
-    judges: FakeJudges, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = sorted(tmp_path.iterdir())
-    assert run(table, "--json") == 0
-    assert judges.asked[0][1:] == (None, [], 0.5)
-    assert json.loads(capsys.readouterr().out) == {
-        "rows": 2, "rewritten": 1, "abstained": 1, "errors": 0, "damaged_rows": 1, "output": None,
-    }  # fmt: skip
-    assert sorted(tmp_path.iterdir()) == before
+def test_an_example_is_an_output_or_an_input_with_its_output(judges: FakeJudges, table: Path) -> None:
+    assert run(table, "-c", "name", "-e", "B", "-e", "x => y=>B", "-q") == 0
+    assert judges.asked[0][1] == [WantedFormat(1, "B", None), WantedFormat(1, "B", "x => y")]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-c", "nothing"], "has no column 'nothing'"),
-        (["-e", "a"], "--example needs exactly one --column"),
-        (["-c", "id", "-c", "däy", "-e", "a"], "--example needs exactly one --column"),
-        (["-c", "id", "-e", "a=>"], "it needs a value in the wanted format"),
+        (["-c", "id,name", "-e", "B"], "--example needs exactly one --column"),
+        (["-e", "B"], "--example needs exactly one --column"),
+        (["-c", "name", "-e", "b=>"], "it needs a value in the wanted format"),
     ],
 )
 def test_what_cannot_be_asked_is_said_plainly(
     judges: FakeJudges, table: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     assert run(table, *options) == 1
-    assert message in capsys.readouterr().err and judges.asked == []
+    assert message in capsys.readouterr().err
+    assert not table.with_name("t.normalized.csv").exists()
+
+
+def test_a_column_that_is_not_there_is_wrong_usage(judges: FakeJudges, table: Path) -> None:
+    assert run(table, "-c", "nothing") == 2
+
+
+def test_rows_that_cannot_be_read_stay_where_they_are(judges: FakeJudges, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("id;name\n1;b\nbad\n2;é\n".encode())
+    assert run(path, "-c", "name", "-q", "-o", tmp_path / "o.csv") == 0
+    assert (tmp_path / "o.csv").read_bytes() == "id;name\n1;B\nbad\n2;é\n".encode()
 
 
 def test_an_input_is_never_written(judges: FakeJudges, table: Path) -> None:
     before = table.read_bytes()
-    assert run(table, "-o", table) == 1 and run(table, "--details", table) == 1
+    assert run(table, "-o", table) == 2
     assert table.read_bytes() == before

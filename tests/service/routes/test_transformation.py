@@ -56,6 +56,16 @@ async def test_examples_inputs_and_options_reach_the_engine(client: Client, engi
     assert engine.asked == [("transform", ([example], ["a\x00b", ""]), TransformationOptions(0.8, 1))]
 
 
+async def test_a_named_model_answers_and_is_told(client: Client, engine: FakeEngine) -> None:
+    engine.answer = TransformationResult((), Usage(0))
+    for name, told in ((None, "fake"), ("default", "fake"), ("shoes", "shoes")):
+        assert (await post(client, model=name)).json()["model"]["name"] == told
+    assert engine.named == [None, "default", "shoes"]
+    refused = await post(client, model="hats")
+    assert refused.status_code == 404 and refused.json()["type"] == "urn:rpt:problem:unknown-model"
+    assert len(engine.asked) == 3
+
+
 REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"examples": []}, ["/examples"]),
     ({"examples": [SHOWN, {"input": "b", "output": "c"}, {**SHOWN, "output": "x"}]},
