@@ -138,6 +138,15 @@ class FeedForward(nn.Module):
         return output
 
 
+def _feed_forward(config: ModelConfig, sizes: BlockSizes) -> FeedForward:
+    """The block, or the experts that `model.compression` made of it."""
+    if not sizes.experts:
+        return FeedForward(config, sizes.feed_forward)
+    from model.compression.experts import ExpertFeedForward
+
+    return ExpertFeedForward(config, sizes)
+
+
 class EncoderBlock(nn.Module):
     """Self-attention and feed-forward, each followed by a residual and a layer norm."""
 
@@ -145,7 +154,7 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.attention = Attention(config, sizes.query_key, sizes.value)
         self.attention_norm = nn.LayerNorm(config.width, eps=1e-12)
-        self.feed_forward = FeedForward(config, sizes.feed_forward)
+        self.feed_forward = _feed_forward(config, sizes)
         self.feed_forward_norm = nn.LayerNorm(config.width, eps=1e-12)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -166,7 +175,7 @@ class DecoderBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(config.width, eps=1e-12)
         self.cross_attention = Attention(config, sizes.cross_query_key, sizes.cross_value)
         self.cross_attention_norm = nn.LayerNorm(config.width, eps=1e-12)
-        self.feed_forward = FeedForward(config, sizes.feed_forward)
+        self.feed_forward = _feed_forward(config, sizes)
         self.feed_forward_norm = nn.LayerNorm(config.width, eps=1e-12)
         self.dropout = nn.Dropout(config.dropout)
 

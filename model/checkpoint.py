@@ -2,7 +2,7 @@
 
 config.json          ModelConfig and the format version; sizes of single blocks only where a model was cut
 tokenizer.json       the byte-level BPE
-weights.safetensors  16-bit weights; no pickle anywhere
+weights.safetensors  16-bit weights, and which of them make an expert where there are any; no pickle anywhere
 judges.safetensors   trees over column statistics (absent right after pretraining)
 words.safetensors    how rare words are in tables at large (absent right after pretraining)
 names.safetensors    what values say of the name of their column (absent right after pretraining)
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from model.architecture import TupleDenoiser
 from model.calibration import Calibration
@@ -101,7 +102,7 @@ def save_checkpoint(
     """Write a checkpoint folder with weights in float16, their hash on the card; existing files are replaced."""
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().to("cpu", torch.float16) for name, tensor in denoiser.state_dict().items()}
+    weights = {name: _stored(tensor) for name, tensor in denoiser.state_dict().items()}
     content = save(weights)
     (folder / "weights.safetensors").write_bytes(content)  # save_file would make it readable by its owner only
     tokenizer.save(folder / "tokenizer.json")
@@ -163,8 +164,17 @@ _BLOCKS = {"encoder_sizes", "decoder_sizes"}
 
 
 def _config_record(config: ModelConfig) -> dict[str, Any]:
-    """The config as JSON; an uncut model's names no sizes of blocks."""
-    return {name: value for name, value in asdict(config).items() if name not in _BLOCKS or value}
+    """The config as JSON; an uncut model's names no sizes of blocks, and one without experts none of theirs."""
+    record = {name: value for name, value in asdict(config).items() if name not in _BLOCKS or value}
+    for name in _BLOCKS & record.keys():
+        record[name] = [{key: size for key, size in sizes.items() if key != "experts" or size} for sizes in record[name]]
+    return record
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """As it stands in the file: numbers in 16 bits, indices as they are."""
+    tensor = tensor.detach().cpu()
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def _read_config(folder: Path) -> ModelConfig:
@@ -176,7 +186,9 @@ def _read_config(folder: Path) -> ModelConfig:
     try:
         fields = dict(record["model"])
         for name in _BLOCKS & fields.keys():
-            fields[name] = tuple(BlockSizes(**sizes) for sizes in fields[name])
+            fields[name] = tuple(
+                BlockSizes(**{**sizes, "experts": tuple(sizes.get("experts", ()))}) for sizes in fields[name]
+            )
         return ModelConfig(**fields)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"config.json of checkpoint {folder.name!r} does not fit: {error}") from error

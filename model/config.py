@@ -18,6 +18,8 @@ class BlockSizes:
         value: dimensions of a head's values.
         feed_forward: width of the hidden layer of the feed-forward block.
         cross_query_key, cross_value: the same of attention over the encoder's states; 0 in an encoder block.
+        experts: how many hidden units each expert of the feed-forward block has, where a router gives every token to
+            one of them; `feed_forward` is then the union of the experts, which may overlap. Empty: there are none.
     """
 
     query_key: int
@@ -25,6 +27,11 @@ class BlockSizes:
     feed_forward: int
     cross_query_key: int = 0
     cross_value: int = 0
+    experts: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.experts and not 1 <= min(self.experts) <= max(self.experts) <= self.feed_forward <= sum(self.experts):
+            raise ValueError(f"experts of {self.experts} hidden units do not make up {self.feed_forward}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ and the balance loss keeps every expert in use. All take plain tensors and give 
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SHIFT = 0.001
@@ -47,7 +50,7 @@ def divergence(teacher: Tensor, student: Tensor) -> Tensor:
 def binary_divergence(teacher: Tensor, student: Tensor) -> Tensor:
     """KL between the Bernoulli distributions of two logits, the mean over them, (cells,) float32."""
     both = [torch.stack([logits, -logits], -1) for logits in (teacher, student)]
-    return divergence(*(torch.nn.functional.logsigmoid(logits) for logits in both))
+    return divergence(*(F.logsigmoid(logits) for logits in both))
 
 
 def pairwise_jaccard(masks: Tensor) -> Tensor:
@@ -62,4 +65,5 @@ def pairwise_jaccard(masks: Tensor) -> Tensor:
 
 def routing_entropy(probabilities: Tensor) -> Tensor:
     """Mean entropy of the router's choice in bits, from (tokens, experts): log2 of the experts where it is idle."""
-    return torch.special.entr(probabilities).sum(-1).mean() / torch.log(torch.tensor(2.0))
+    entropy: Tensor = torch.special.entr(probabilities).sum(-1).mean()
+    return entropy / math.log(2)

@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.architecture import FeedForward
+from model.config import BlockSizes, ModelConfig
+
 
 @dataclass(frozen=True, slots=True)
 class Crossover:
@@ -51,25 +54,21 @@ class _Packed:
         return same and self.version == tuple(weight._version for weight in weights)
 
 
-class ExpertFeedForward(nn.Module):
+class ExpertFeedForward(FeedForward):
     """Two linear maps with a GELU between, of which a token uses one expert's channels.
 
     Args:
-        width: size of a hidden state.
-        channels: channels that are kept: the union of the experts.
-        sizes: how many of them each expert has.
+        sizes: `feed_forward` channels are kept, the union of the experts, which have `experts` of them each.
 
     The state holds `inner` and `outer` over the union, `router` (experts, width), and `members`: the channels of the
     first expert, of the second, and so on, each ascending, int32 (sum of sizes,).
     """
 
-    def __init__(self, width: int, channels: int, sizes: Sequence[int]) -> None:
-        super().__init__()
-        self.sizes = tuple(sizes)
+    def __init__(self, config: ModelConfig, sizes: BlockSizes) -> None:
+        super().__init__(config, sizes.feed_forward)
+        self.sizes = sizes.experts
         self.crossover = Crossover()
-        self.inner = nn.Linear(width, channels)
-        self.outer = nn.Linear(channels, width)
-        self.router = nn.Parameter(torch.zeros(len(self.sizes), width))
+        self.router = nn.Parameter(torch.zeros(len(self.sizes), config.width))
         self.register_buffer("members", torch.zeros(sum(self.sizes), dtype=torch.int32))
         self._packed: _Packed | None = None
 
@@ -91,7 +90,7 @@ class ExpertFeedForward(nn.Module):
     def lists(self) -> list[Tensor]:
         """The channels of each expert, int64."""
         members = self.get_buffer("members").long()
-        return list(members.split(self.sizes))
+        return list(torch.split(members, list(self.sizes)))
 
     def masks(self) -> Tensor:
         """1 where an expert has a channel, (experts, channels), in the type of the weights."""
@@ -114,7 +113,7 @@ class ExpertFeedForward(nn.Module):
             return self._expert(packed, int(expert[0]), tokens)
         order = expert.argsort(stable=True)
         counts = expert.bincount(minlength=len(self.sizes)).tolist()
-        parts = tokens[order].split(counts)
+        parts = torch.split(tokens[order], counts)
         read = [self._expert(packed, number, part) for number, part in enumerate(parts) if len(part)]
         output = torch.empty_like(tokens)
         output[order] = torch.cat(read) if read else tokens

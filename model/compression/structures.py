@@ -154,10 +154,13 @@ class ModelSize:
     Attributes:
         stored: numbers in the weights file.
         prunable: those of them that belong to some unit.
-        active: prunable numbers that one token meets; equal to `prunable` where nothing is routed.
+        active: prunable numbers that one token meets at most, by the widest expert of every block; equal to `prunable`
+            where nothing is routed.
+        routers: numbers of the routers, a part of `stored` and not of `prunable`; every token meets all of them.
+        members: indices that say which hidden units an expert has, in the file beside `stored`, four bytes each.
         encoder_flops: floating-point operations for one more token that is read: two for each weight of a linear map
-            that it goes through, keys and values of cross-attention and of copying included. Attention scores, which
-            grow with the length, are left out, and so are the table look-ups.
+            that it goes through, keys and values of cross-attention and of copying included, and the router with the
+            widest expert. Attention scores, which grow with the length, are left out, and so are the table look-ups.
         decoder_flops: the same for one more token that is written, the vocabulary included.
     """
 
@@ -166,10 +169,12 @@ class ModelSize:
     active: int
     encoder_flops: int
     decoder_flops: int
+    routers: int = 0
+    members: int = 0
 
     def record(self) -> dict[str, int]:
-        """As JSON, with the file's size in bytes before the header: two for each number."""
-        return {**asdict(self), "bytes": 2 * self.stored}
+        """As JSON, with the file's size in bytes before the header: two for each number, four for each index."""
+        return {**asdict(self), "bytes": 2 * self.stored + 4 * self.members}
 
 
 def model_size(config: ModelConfig) -> ModelSize:
@@ -182,18 +187,27 @@ def model_size(config: ModelConfig) -> ModelSize:
     tables = (vocabulary + config.positions + config.max_attributes + 1 + config.roles) * width + 2 * width
     writing = 3 * (width * width + width) + 2 * width + vocabulary + width + 1
     heads_of_tasks = 4 * (width * width + width) + (1 + 1 + width + 2) * (width + 1)
-    stored = prunable + outputs + norms + tables + writing + heads_of_tasks
+    blocks = config.blocks_of_encoder + config.blocks_of_decoder
+    routers = width * sum(len(block.experts) for block in blocks)
+    stored = prunable + outputs + norms + tables + writing + heads_of_tasks + routers
 
     reading, answering = 0, 0
     for block in config.blocks_of_encoder:
-        reading += 2 * heads * width * (block.query_key + block.value) + 2 * width * block.feed_forward
+        reading += 2 * heads * width * (block.query_key + block.value) + width * _feed_forward_rows(block)
     for block in config.blocks_of_decoder:
-        answering += 2 * heads * width * (block.query_key + block.value) + 2 * width * block.feed_forward
+        answering += 2 * heads * width * (block.query_key + block.value) + width * _feed_forward_rows(block)
         answering += heads * width * (block.cross_query_key + block.cross_value)
         reading += heads * width * (block.cross_query_key + block.cross_value)
     reading += width * width  # keys of copying
     answering += 2 * width * width + width * vocabulary + width
-    return ModelSize(stored, prunable, prunable, 2 * reading, 2 * answering)
+    idle = sum((2 * width + 1) * (block.feed_forward - max(block.experts)) for block in blocks if block.experts)
+    members = sum(sum(block.experts) for block in blocks)
+    return ModelSize(stored, prunable, prunable - idle, 2 * reading, 2 * answering, routers, members)
+
+
+def _feed_forward_rows(block: BlockSizes) -> int:
+    """Rows of the width of the model that a token meets in a feed-forward block: in, out, and the router's."""
+    return 2 * max(block.experts, default=block.feed_forward) + len(block.experts)
 
 
 def linear(network: nn.Module, name: str) -> nn.Linear:
