@@ -167,7 +167,9 @@ def _config_record(config: ModelConfig) -> dict[str, Any]:
     """The config as JSON; an uncut model's names no sizes of blocks, and one without experts none of theirs."""
     record = {name: value for name, value in asdict(config).items() if name not in _BLOCKS or value}
     for name in _BLOCKS & record.keys():
-        record[name] = [{key: size for key, size in sizes.items() if key != "experts" or size} for sizes in record[name]]
+        record[name] = [
+            {key: size for key, size in sizes.items() if key != "experts" or size} for sizes in record[name]
+        ]
     return record
 
 

@@ -281,7 +281,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[dict[str, Any]] = [
         {"method": "dense", "active": 1.0, "perplexity": judged.perplexity(), "interval": judged.interval()}
     ]
-    base = ToMoEConfig(seed=options.seed, learning_rate=options.learning_rate, experts=options.experts)
+    base = ToMoEConfig(
+        seed=options.seed,
+        learning_rate=options.learning_rate,
+        experts=options.experts,
+        divergence_weight=options.divergence_weight,
+        budget_weight=options.budget_weight,
+    )
     for name, active, figures in compare(model, data, options.active, options.steps, base):
         began = time.monotonic()
         rows.append({"method": name, "active": active, **figures})
@@ -317,11 +323,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--corpus", help="a corpus folder; default: RPT_CORPUS")
     parser.add_argument("--run", type=Path, required=True, help="keeps the dense model and report.json")
-    parser.add_argument("--dense-steps", type=int, default=1500, help="optimizer steps of the dense model")
+    parser.add_argument("--dense-steps", type=int, default=600, help="optimizer steps of the dense model")
     parser.add_argument("--steps", type=int, default=200, help="optimizer steps of each method that learns")
     parser.add_argument("--active", type=float, nargs="+", default=[0.7, 0.6, 0.5], help="shares of active parameters")
     parser.add_argument("--experts", type=int, default=8, help="experts of each feed-forward block")
-    parser.add_argument("--learning-rate", type=float, default=1e-2, help="of experts and routers")
+    parser.add_argument("--learning-rate", type=float, default=2e-2, help="of experts and routers")
+    parser.add_argument("--divergence-weight", type=float, default=8.0, help="the paper's 2 is for 20,000 steps")
+    parser.add_argument("--budget-weight", type=float, default=4.0, help="the paper's 16 is for 20,000 steps")
     parser.add_argument("--max-tables", type=int, default=3000, help="tables that are read of each shard")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(argv)
