@@ -275,3 +275,29 @@ def test_what_cannot_be_cut_is_refused() -> None:
     nothing = {language_structures(model.config)[0].name: torch.zeros(4, dtype=torch.bool)}
     with pytest.raises(ValueError, match="keeps nothing"):
         cut_language_model(model, nothing)
+
+
+def test_a_sliding_window_stays(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        **SIZES, num_key_value_heads=2, use_sliding_window=True, sliding_window=3, max_window_layers=0,
+        initializer_range=0.2, bos_token_id=None, eos_token_id=None,
+    )  # type: ignore[arg-type] # fmt: skip
+    model = torch.nn.Module.to(Qwen2ForCausalLM(config), torch.float64).eval().requires_grad_(False)
+    masked, cut, _ = masked_and_cut(model, draw_masks(model, 1), 1)
+    assert (masked - cut).abs().max() < 1e-10
+    tokens, _ = ids(1)
+    other = tokens.clone()
+    other[0, 0] += 1
+    network = cut_language_model(model, draw_masks(model, 1))
+    with torch.no_grad():  # two layers of a window of three see four tokens back
+        first, second = (network(input_ids=one).logits for one in (tokens, other))
+    assert torch.equal(first[:, 5:], second[:, 5:]) and not torch.equal(first[:, 4], second[:, 4])
+
+
+def test_of_equal_routes_the_first_is_taken() -> None:
+    model = make("llama")
+    routers = {f"model.layers.{number}.mlp": torch.zeros(EXPERTS, 32) for number in range(2)}
+    block = cut_language_model(model, draw_masks(model), routers).get_submodule("model.layers.0.mlp")
+    assert isinstance(block, CutFeedForward)
+    assert block.route(torch.randn(9, 32, dtype=torch.float64)).tolist() == [0] * 9
