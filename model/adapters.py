@@ -134,7 +134,9 @@ def with_adapter(checkpoint: Checkpoint, name: str) -> Checkpoint:
     if name not in known:
         path = adapter_path(checkpoint, name)
         if not path.is_file():
-            raise InputError(f"the checkpoint cannot {name}: it has no adapter {name!r}")
+            is_cut = bool(checkpoint.config.encoder_sizes or checkpoint.config.decoder_sizes)
+            why = ", as it was cut to fewer parameters and adapters fit the uncut model" if is_cut else ""
+            raise InputError(f"the checkpoint cannot {name}: it has no adapter {name!r}{why}")
         sha256 = hashlib.sha256(f"{checkpoint.sha256} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
         known[name] = replace(checkpoint, denoiser=load_adapter(checkpoint, path), sha256=sha256.hexdigest())
     return known[name]

@@ -116,12 +116,13 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     """Load a checkpoint folder; None loads the weights that ship with the project.
 
     Args:
+        path: a folder, or the name of one that stands beside the weights that ship with the project.
         precision: `bfloat16`, `float32`, or `auto` for what this processor is fast at.
 
     Raises:
         CheckpointError: the folder, a file of it or its format version does not fit.
     """
-    folder = DEFAULT_PATH if path is None else Path(path)
+    folder = _folder(path)
     if precision == "auto":
         precision = native_precision()
     if precision not in PRECISIONS:
@@ -160,16 +161,23 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     )
 
 
+def _folder(path: str | Path | None) -> Path:
+    if path is None:
+        return DEFAULT_PATH
+    folder = Path(path)
+    known = DEFAULT_PATH.parent / folder
+    return known if len(folder.parts) == 1 and not folder.is_dir() and known.is_dir() else folder
+
+
 _BLOCKS = {"encoder_sizes", "decoder_sizes"}
 
 
 def _config_record(config: ModelConfig) -> dict[str, Any]:
     """The config as JSON; an uncut model's names no sizes of blocks, and one without experts none of theirs."""
     record = {name: value for name, value in asdict(config).items() if name not in _BLOCKS or value}
-    for name in _BLOCKS & record.keys():
-        record[name] = [
-            {key: size for key, size in sizes.items() if key != "experts" or size} for sizes in record[name]
-        ]
+    for block in (block for name in _BLOCKS & record.keys() for block in record[name]):
+        if not block["experts"]:
+            del block["experts"]
     return record
 
 

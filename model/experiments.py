@@ -165,13 +165,7 @@ def summarize(validations: Sequence[Validation]) -> dict[str, tuple[float, float
 
 
 def _figures(validations: Sequence[Validation]) -> dict[str, float]:
-    whole = Validation(
-        np.concatenate([one.logits for one in validations]),
-        np.concatenate([one.wrong for one in validations]),
-        {task: [loss for one in validations for loss in one.losses[task]] for task in validations[0].losses},
-        {task: [hit for one in validations for hit in one.hits[task]] for task in validations[0].hits},
-    )
-    metrics = whole.metrics()
+    metrics = Validation.together(validations).metrics()
     return {name: metrics[name] for name in ("detection_average_precision", "repair_exact_match", "fill_exact_match")}
 
 

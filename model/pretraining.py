@@ -85,6 +85,16 @@ class Validation:
     losses: dict[str, list[float]]
     hits: dict[str, list[bool]]
 
+    @classmethod
+    def together(cls, parts: Sequence[Validation]) -> Validation:
+        """Several as one."""
+        return cls(
+            np.concatenate([one.logits for one in parts]),
+            np.concatenate([one.wrong for one in parts]),
+            {task: [loss for one in parts for loss in one.losses[task]] for task in parts[0].losses},
+            {task: [hit for one in parts for hit in one.hits[task]] for task in parts[0].hits},
+        )
+
     def metrics(self) -> dict[str, float]:
         """Detection average precision and best F1; loss per answer token and exact match by task."""
         from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -100,15 +110,21 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(denoiser: TupleDenoiser, factory: ExampleFactory, chunks: Sequence[int]) -> Validation:
-    """Judge some chunks of validation windows, which are other ones than any chunk of training."""
+def validate(
+    denoiser: TupleDenoiser, factory: ExampleFactory, chunks: Sequence[int], precision: torch.dtype = torch.bfloat16
+) -> Validation:
+    """Judge some chunks of validation windows, which are other ones than any chunk of training.
+
+    Args:
+        precision: what linear maps are computed in; float32 is faster on a processor without 16-bit arithmetic.
+    """
     denoiser.eval()
     device = next(denoiser.parameters()).device
     scores, wrong = [], []
     losses: dict[str, list[float]] = {task: [] for task in TASKS}
     hits: dict[str, list[bool]] = {task: [] for task in TASKS}
     for batch in (batch for chunk in chunks for batch in make_chunk(factory, 900_000_000 + chunk)):
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
             logits, correct, negative = _judge(denoiser, batch.to(device))
         scores.append(logits)
         wrong.append(batch.cell_wrong.numpy())

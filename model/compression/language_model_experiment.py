@@ -111,7 +111,8 @@ def train_dense(batches: Iterator[TokenBatch], steps: int, seed: int) -> PreTrai
         optimizer.step()
         if step % 50 == 49:
             logger.info("dense step %d: loss %.3f", step + 1, loss.item())
-    return model.eval().requires_grad_(False)
+    model.eval().requires_grad_(False)
+    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ def compare(
     structures = language_structures(model.config)
     for active in shares:
         config = replace(base, active=active)
-        one = replace(config, experts=1)
+        one = replace(config, experts=1, union_weight=0.0)  # one expert cannot be small and all channels
         drawn = static_masks(random_scores(structures, config.experts, base.seed), structures, active)
         runs: dict[str, tuple[ToMoEConfig, ExpertMasks | None, int]] = {
             "ToMoE": (config, None, steps),
@@ -288,10 +289,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         divergence_weight=options.divergence_weight,
         budget_weight=options.budget_weight,
     )
+    began = time.monotonic()
     for name, active, figures in compare(model, data, options.active, options.steps, base):
-        began = time.monotonic()
         rows.append({"method": name, "active": active, **figures})
-        logger.info("%s at %.2f: %s (%.0f s)", name, active, figures, time.monotonic() - began)
+        logger.info("%s at %.2f: %s (%.0f s since the start)", name, active, figures, time.monotonic() - began)
         (options.run / "report.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(_markdown(rows))
     return 0

@@ -17,7 +17,7 @@ from service.cli.annotating import annotate
 from service.cli.cleaning import clean, complete
 from service.cli.columns import match_schema
 from service.cli.diagnosis import doctor
-from service.cli.evaluation import evaluate, pretrain
+from service.cli.evaluation import compress, evaluate, pretrain
 from service.cli.extracting import extract
 from service.cli.patching import patch_app
 from service.cli.resolving import resolve
@@ -43,6 +43,7 @@ app.command()(transform)
 app.add_typer(patch_app, name="patch")
 _FORWARD = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 app.command(context_settings=_FORWARD)(pretrain)
+app.command(context_settings=_FORWARD)(compress)
 app.command()(evaluate)
 app.command()(doctor)
 

@@ -1,4 +1,4 @@
-"""`rpt evaluate` and `rpt pretrain`: the model's own measurements and its training, from the same command."""
+"""`rpt evaluate`, `rpt pretrain` and `rpt compress`: the model's own measurements, its training, and a smaller one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from service.cli.judging import JudgingError, Measured, evaluate_model
-from service.cli.terminal import CommandError, ProgressBars, failing_plainly, say
+from service.cli.terminal import PROBLEM, CommandError, ProgressBars, failing_plainly, say
 from service.storage.files import written_whole
 from service.storage.table_file import TableFileError
 
@@ -24,6 +24,15 @@ def pretrain(context: typer.Context) -> None:
     """Pretrain a model: everything behind `pretrain` goes to `python -m model.pretraining`."""
     # A process of its own: training sets threads and number formats for itself, and needs none of the service.
     finished = subprocess.run([sys.executable, "-m", "model.pretraining", *context.args], check=False)
+    raise typer.Exit(finished.returncode)
+
+
+def compress(context: typer.Context) -> None:
+    """Make a smaller model: everything behind `compress` goes to `python -m model.compression`."""
+    if importlib.util.find_spec("model.compression") is None:
+        say("rpt compress: model.compression is not installed here; models that it made are served without it")
+        raise typer.Exit(PROBLEM)
+    finished = subprocess.run([sys.executable, "-m", "model.compression", *context.args], check=False)
     raise typer.Exit(finished.returncode)
 
 

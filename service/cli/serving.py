@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on. Default: RPT_PORT or 8000.")
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="NAME_OR_DIR", help="A checkpoint folder instead of the one in the box."),
+    ] = None,
 ) -> None:
     """Serve the REST API; SIGTERM and Ctrl-C finish the requests at work, then stop.
 
@@ -24,7 +29,7 @@ def serve(
     from service.main import create_app, run_server
     from service.settings import Settings
 
-    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    given = {name: value for name, value in {"host": host, "port": port, "model": model}.items() if value is not None}
     with failing_plainly(OSError):
         try:
             settings = Settings(**given)  # type: ignore[arg-type]  # validated there

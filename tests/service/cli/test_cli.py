@@ -359,7 +359,10 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         assert command in finished.stdout
 
 
-def test_pretrain_forwards_its_arguments_and_exit_code(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+@pytest.mark.parametrize(("command", "module"), [("pretrain", "model.pretraining"), ("compress", "model.compression")])
+def test_arguments_and_exit_code_are_forwarded(
+    command: str, module: str, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
     seen: list[list[str]] = []
 
     def fake_run(arguments: list[str], check: bool) -> subprocess.CompletedProcess[bytes]:
@@ -367,8 +370,15 @@ def test_pretrain_forwards_its_arguments_and_exit_code(monkeypatch: pytest.Monke
         return subprocess.CompletedProcess(arguments, 3)
 
     monkeypatch.setattr("service.cli.evaluation.subprocess.run", fake_run)
-    assert run("pretrain", "--corpus", "x", "--steps=5", "--help")[0] == 3
-    assert seen == [[sys.executable, "-m", "model.pretraining", "--corpus", "x", "--steps=5", "--help"]]
+    assert run(command, "--corpus", "x", "--steps=5", "--help")[0] == 3
+    assert seen == [[sys.executable, "-m", module, "--corpus", "x", "--steps=5", "--help"]]
+
+
+def test_without_the_compression_package_only_compress_is_refused(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setattr("service.cli.evaluation.importlib.util.find_spec", lambda name: None)
+    code, _, words = run("compress", "--keep", "0.6")
+    assert code == 1
+    assert "model.compression is not installed" in words
 
 
 class FakeMeasured:

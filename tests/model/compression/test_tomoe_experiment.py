@@ -1,0 +1,81 @@
+"""The experiment on the tiny model: every system is trained, exported and judged."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.compression import tomoe_experiment
+from model.compression.tomoe import ToMoE, ToMoEConfig
+from model.compression.tomoe_experiment import Experiment, Judge, balanced_clusters, common_masks, disjoint_masks
+from model.config import TrainingConfig
+from model.corpus import CorpusTable
+from model.dataset import TrainingBatch
+from model.evaluation.reconstruction import sample_masked_tables
+
+
+def test_clusters_are_disjoint_equally_large_and_near() -> None:
+    torch.manual_seed(0)
+    centres = torch.eye(3) * 10
+    rows = torch.cat([centres + 0.1 * torch.randn(3, 3) for _ in range(5)])  # channel i is near centre i % 3
+    masks = balanced_clusters(rows, 3, 0)
+    assert torch.equal(masks.sum(0), torch.ones(15))
+    assert sorted(mask.nonzero().squeeze(1).tolist() for mask in masks) == [list(range(k, 15, 3)) for k in range(3)]
+    uneven = balanced_clusters(torch.randn(11, 4), 3, 0)
+    assert sorted(uneven.sum(1).tolist()) == [3, 4, 4]
+
+
+def test_disjoint_experts_are_as_many_as_keep_the_width(checkpoint: Checkpoint) -> None:
+    tomoe = ToMoE(checkpoint.denoiser, ToMoEConfig(experts=4))
+    masks = {name: mask.clone() for name, mask in tomoe.decide().items()}
+    for name in tomoe.gates.blocks:
+        masks[name][:] = False
+        masks[name][:, :20] = True  # a third of 64 channels
+    split = disjoint_masks(tomoe, masks, 0)
+    assert {len(split[name]) for name in tomoe.gates.blocks} == {3}
+    assert all(torch.equal(split[name].bool(), masks[name]) for name in tomoe.gates.queries)
+
+
+def test_the_static_version_has_the_channels_that_most_experts_have() -> None:
+    experts = torch.tensor([[1, 1, 0, 0, 1], [0, 1, 1, 0, 0], [0, 1, 1, 0, 0]]).bool()
+    found = common_masks({"block": experts, "query": torch.tensor([[True, False]])})
+    assert found["block"].tolist() == [[1.0, 1.0, 1.0, 0.0, 0.0]]
+    assert found["query"].tolist() == [[1.0, 0.0]]
+
+
+def test_every_system_is_judged(
+    checkpoint: Checkpoint,
+    tables: list[CorpusTable],
+    batches: list[TrainingBatch],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = TrainingConfig(batch_tokens=512, max_tokens=256, episodes_per_chunk=1, examples_per_episode=4)
+    monkeypatch.setattr(tomoe_experiment, "TRAINING", training)
+    options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=tmp_path / "routed")
+    judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0))
+    table = Experiment(judge, tables, ToMoEConfig(0.7, 3), options).run()
+    labels = [row.system for row in table.rows]
+    assert labels[:4] == ["dense", "3 experts", "random router", "same experts, static"]
+    assert labels[4] == "one expert (static)"
+    assert labels[5].endswith("disjoint experts (k-means)")
+    dense, experts, shuffled, common, one, _ = (row.figures for row in table.rows)
+    assert float(dense["KL, tokens"].value) == pytest.approx(0.0, abs=1e-6)
+    assert dense["active %"].value == 100.0
+    assert all(65.0 < figures["active %"].value <= 70.0 for figures in (experts, shuffled, common, one))
+    assert experts["KL, tokens"].value > 0.0
+    assert experts["stored M"].value < dense["stored M"].value + 0.01
+    report = json.loads(options.report.read_text("utf-8"))
+    block = report["size"]["blocks"]["decoder.blocks.1.feed_forward"]
+    assert sum(block["token_shares"]) == pytest.approx(1.0)
+    assert len(block["unused"]) == 64 - block["union"]
+    assert max(block["widths"]) <= block["union"] <= sum(block["widths"])
+    assert report["size"]["active_mean"] <= report["size"]["active"] < report["size"]["prunable"]
+    loaded = load_checkpoint(options.output, precision="float32")
+    assert loaded.card["compression"]["method"] == "tomoe"
+    assert len(loaded.config.encoder_sizes[0].experts) == 3
