@@ -12,13 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.compression.gates import Routing, choose
-from model.compression.language_models import (
-    Family,
-    activation_of,
-    family_of,
-    hidden_units,
-    language_structures,
-)
+from model.compression.language_model_blocks import activation_of, hidden_units
+from model.compression.language_model_structures import Family, family_of, language_structures
 from model.compression.structures import Kind, Side, Structure, linear
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from model.compression.language_model_experiment import (  # noqa: E402
     static_masks,
     uniform_scores,
 )
+from model.compression.language_model_structures import language_structures  # noqa: E402
 from model.compression.language_model_tomoe import LanguageToMoE, TokenBatch, fit_budget  # noqa: E402
-from model.compression.language_models import language_structures  # noqa: E402
 from model.compression.structures import linear, prunable_parameters  # noqa: E402
 from model.compression.tomoe import ToMoEConfig, active_parameters  # noqa: E402
 
@@ -42,7 +42,8 @@ def model() -> PreTrainedModel:
     for name in MLPS:
         with torch.no_grad():
             linear(model, f"{name}.down_proj").weight[:, list(USELESS)] = 0
-    return model.eval().requires_grad_(False)
+    model.train(False).requires_grad_(False)
+    return model
 
 
 def batches(count: int, seed: int = 0) -> Iterator[TokenBatch]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ pytest.importorskip("transformers", reason="decoder-only models need the extra '
 
 from transformers import (  # noqa: E402
     AutoModelForCausalLM,
+    BloomConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PhiConfig,
@@ -25,12 +29,11 @@ from transformers import (  # noqa: E402
 )
 
 from model.compression.experts import Crossover  # noqa: E402
+from model.compression.language_model_blocks import CutFeedForward  # noqa: E402
 from model.compression.language_model_gates import GatedLanguageModel  # noqa: E402
+from model.compression.language_model_structures import language_blocks, language_structures  # noqa: E402
 from model.compression.language_models import (  # noqa: E402
-    CutFeedForward,
     cut_language_model,
-    language_blocks,
-    language_structures,
     load_language_model,
 )
 from model.compression.structures import Kind, linear, prunable_parameters  # noqa: E402
@@ -39,31 +42,37 @@ from model.errors import CheckpointError  # noqa: E402
 # The library leaves a file of its own open.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
+ROOT = Path(__file__).resolve().parents[3]
 FAMILIES = ("llama", "qwen2", "phi")
 EXPERTS = 3
-SIZES = {"vocab_size": 61, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIZES: dict[str, Any] = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 
 
 def make(family: str, dtype: torch.dtype = torch.float64) -> PreTrainedModel:
     """Two layers of width 32, spread wide; LLaMA and Qwen2 with grouped queries, all with biases where they can."""
     torch.manual_seed(0)
-    ends = {"bos_token_id": 1, "eos_token_id": 60, "pad_token_id": 0, "initializer_range": 0.2}
+    ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 60, "pad_token_id": 0, "initializer_range": 0.2}
     model: PreTrainedModel
     if family == "llama":
         model = LlamaForCausalLM(
-            LlamaConfig(**SIZES, **ends, num_key_value_heads=2, attention_bias=True, mlp_bias=True)  # type: ignore[arg-type]
+            LlamaConfig(**SIZES, **ends, num_key_value_heads=2, attention_bias=True, mlp_bias=True)
         )
     elif family == "qwen2":
-        model = Qwen2ForCausalLM(
-            Qwen2Config(**SIZES, **ends, num_key_value_heads=1, tie_word_embeddings=True)  # type: ignore[arg-type]
-        )
+        model = Qwen2ForCausalLM(Qwen2Config(**SIZES, **ends, num_key_value_heads=1, tie_word_embeddings=True))
     else:
-        model = PhiForCausalLM(PhiConfig(**SIZES, **ends))  # type: ignore[arg-type]
+        model = PhiForCausalLM(PhiConfig(**SIZES, **ends))
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(parameter, std=0.3)
     torch.nn.Module.to(model, dtype)
-    return model.eval().requires_grad_(False)
+    model.train(False).requires_grad_(False)
+    return model
 
 
 def draw_masks(model: PreTrainedModel, experts: int = EXPERTS) -> dict[str, Tensor]:
@@ -262,13 +271,11 @@ def test_the_copies_follow_the_weights() -> None:
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
-    phi = PhiForCausalLM(PhiConfig(**SIZES, qk_layernorm=True))  # type: ignore[arg-type]
+    phi = PhiForCausalLM(PhiConfig(**SIZES, qk_layernorm=True))
     with pytest.raises(ValueError, match="normalized"):
         language_structures(phi.config)
-    model = make("qwen2")
-    model.config.model_type = "bloom"
     with pytest.raises(ValueError, match="'bloom' cannot be cut"):
-        language_structures(model.config)
+        language_structures(BloomConfig())
     model = make("llama")
     with pytest.raises(ValueError, match="no router"):
         cut_language_model(model, draw_masks(model))
@@ -277,13 +284,14 @@ def test_what_cannot_be_cut_is_refused() -> None:
         cut_language_model(model, nothing)
 
 
-def test_a_sliding_window_stays(tmp_path: Path) -> None:
+def test_a_sliding_window_stays() -> None:
     torch.manual_seed(0)
     config = Qwen2Config(
         **SIZES, num_key_value_heads=2, use_sliding_window=True, sliding_window=3, max_window_layers=0,
         initializer_range=0.2, bos_token_id=None, eos_token_id=None,
-    )  # type: ignore[arg-type] # fmt: skip
-    model = torch.nn.Module.to(Qwen2ForCausalLM(config), torch.float64).eval().requires_grad_(False)
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config)
+    torch.nn.Module.to(model, torch.float64).train(False).requires_grad_(False)
     masked, cut, _ = masked_and_cut(model, draw_masks(model, 1), 1)
     assert (masked - cut).abs().max() < 1e-10
     tokens, _ = ids(1)
@@ -301,3 +309,12 @@ def test_of_equal_routes_the_first_is_taken() -> None:
     block = cut_language_model(model, draw_masks(model), routers).get_submodule("model.layers.0.mlp")
     assert isinstance(block, CutFeedForward)
     assert block.route(torch.randn(9, 32, dtype=torch.float64)).tolist() == [0] * 9
+
+
+def test_without_the_library_the_message_names_the_extra() -> None:
+    code = "import sys; sys.modules['transformers'] = None; import model.compression.language_models"
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert finished.returncode == 1
+    assert finished.stderr.strip().endswith(
+        "ImportError: decoder-only models need transformers: install rpt-service[compression]"
+    )
