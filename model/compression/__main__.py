@@ -59,12 +59,13 @@ def _compress(options: argparse.Namespace) -> Certificate:
     dense = load_checkpoint(options.model, precision="float32")
     valid = validation_tables(corpus, dense, options.max_rows).tables
     sources = make_sources(read_training_tables(corpus, options.max_rows), dense.serializer, training)
-    story = {"method": options.method, "keep": options.keep, "steps": options.steps, "seed": options.seed}
+    story = {"method": options.method, "keep": options.keep, "seed": options.seed}
     judging = Judging(windows=options.windows, seed=options.seed)
     if options.method == TOMOE:
         config = ToMoEConfig.for_short_runs(options.keep, options.seed)
         smaller = make_experts(dense.denoiser, islice(batches(sources.tuning), options.steps), config)
-        return publish(output, smaller, dense, valid, story | {"experts": config.experts}, judging, options.max_loss)
+        story |= {"steps": options.steps, "experts": config.experts}
+        return publish(output, smaller, dense, valid, story, judging, options.max_loss)
     pruned = METHODS[options.method](dense.denoiser, sources, pruning, log_some)
     smaller = cut(pruned.denoiser, pruned.masks)
     return publish(output, smaller, dense, valid, story | pruned.story, judging, options.max_loss)

@@ -229,6 +229,7 @@ def _story(masked: MaskedDenoiser, masks: Masks, decider: Decider, frozen_from: 
     norms = masked.group_norms()
     left = max(float(norms[name].masked_fill(mask, 0.0).max()) for name, mask in masks.items())
     return {
+        "tuning_steps": decider.training.steps,
         "frozen_from_step": frozen_from,
         "kept_share": kept_share(masked.structures, masks).item(),
         "kept_share_of_a_last_draw": drawn,

@@ -88,4 +88,5 @@ def recover(
         masked.shrink(masks, float("inf"))
         if on_log is not None:
             on_log({"step": number, "tuning_loss": loss})
-    return Pruned(masked.merged(), dict(masks), {"kept_share": kept_share(masked.structures, masks).item()})
+    story = {"tuning_steps": tuning.training.steps, "kept_share": kept_share(masked.structures, masks).item()}
+    return Pruned(masked.merged(), dict(masks), story)

@@ -69,7 +69,6 @@ def measure(setting: Setting, name: str, keep: float, seed: int, before: Sequenc
         "method": name,
         "keep": keep,
         "seed": seed,
-        "tuning_steps": steps,
         "seconds": round(seconds),
         "size": model_size(smaller.config).record(),
         "story": pruned.story,

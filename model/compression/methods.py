@@ -61,7 +61,7 @@ def _untuned(name: str) -> Method:
     def method(denoiser: TupleDenoiser, sources: Sources, options: ATPOptions, on_log: OnLog | None) -> Pruned:
         masks = BASELINES[name](denoiser, sources.tuning, options.keep)
         share = kept_share(denoiser_structures(denoiser.config), masks).item()
-        return Pruned(denoiser, masks, {"kept_share": share})
+        return Pruned(denoiser, masks, {"tuning_steps": 0, "kept_share": share})
 
     return method
 

@@ -70,7 +70,7 @@ class ToMoEConfig:
     def for_short_runs(cls, active: float, seed: int = 0) -> ToMoEConfig:
         """For hundreds of steps instead of twenty thousand: the budget pulls less, the dense model more.
 
-        With the authors' weights the budget is met before the divergence has told channels apart.
+        With the authors' weights a tiny model met the budget before the divergence had told useless channels apart.
         """
         return cls(active, seed=seed, learning_rate=2e-3, divergence_weight=8.0, budget_weight=4.0)
 

@@ -2,11 +2,17 @@
 
     python -m model.compression.tomoe_experiment --corpus DIR --steps 200 --cells 120 --report tomoe.json
 
-All systems have the frozen weights of one dense model and the same budget of active parameters. `one expert` is static
-pruning by the same training; `same experts, static` has for all tokens the channels that most of the learned experts
-have, and trains nothing more; `random router` has the learned experts and leaves the choice to chance; `disjoint
-experts` are balanced k-means clusters of the channels, about as many as keep the budget, with routers trained as long
-and the learned cut of queries and keys. Judged on validation tables that training did not see.
+All systems have the frozen weights of one dense model and the same budget of active parameters:
+
+    random router           the learned experts, with the choice left to chance
+    random channels         experts of the learned widths, with the learned routers
+    same experts, static    for all tokens the channels that most of the learned experts have; nothing more is trained
+    one expert              static pruning by the same training, but for the union loss: one expert is its own union, so
+                            that it would pull against the budget
+    disjoint experts        balanced k-means clusters of the channels, about as many as keep the budget, with routers
+                            trained as long and the learned cut of queries and keys
+
+Judged on validation tables that training did not see.
 """
 
 from __future__ import annotations
@@ -156,6 +162,16 @@ def common_masks(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
+def random_masks(masks: Mapping[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+    """Experts of the same widths with channels at random, beside the given cut of queries and keys."""
+    made = {name: mask.float() for name, mask in masks.items()}
+    for name, mask in made.items():
+        if len(mask) > 1:
+            order = torch.rand(mask.shape, generator=rng).argsort(1).argsort(1)  # a place for each channel
+            made[name] = (order < mask.sum(1, keepdim=True)).float()
+    return made
+
+
 class Experiment:
     """Trains and judges one system after the other, and keeps a report of what is done."""
 
@@ -182,10 +198,11 @@ class Experiment:
         rng = torch.Generator().manual_seed(self.config.seed)
         drawn = {name: torch.randn(router.shape, generator=rng) for name, router in routers.items()}
         self._judge("random router", export(dense, masks, drawn))
+        self._judge("random channels", export(dense, random_masks(masks, rng), routers))
         common = common_masks(masks)
         alone = {name: torch.zeros(1, router.shape[1]) for name, router in routers.items()}
         self._judge("same experts, static", export(dense, common, alone))
-        one = self._trained("one expert", ToMoE(dense, replace(self.config, experts=1)))
+        one = self._trained("one expert", ToMoE(dense, replace(self.config, experts=1, union_weight=0.0)))
         self._judge("one expert (static)", export(dense, one.decide(), one.gates.routers()))
         disjoint = disjoint_masks(tomoe, masks, self.config.seed)
         clusters = max(len(mask) for mask in disjoint.values())

@@ -123,7 +123,7 @@ def test_planted_useless_units_are_removed(
             one.decode(state, batch.encoder, batch.answers)
             for one, state in zip((denoiser, planted), states, strict=True)
         ]
-        return 3 * sum((one - other).abs().mean() for one, other in (states, hidden))
+        return 3 * torch.stack([(one - other).abs().mean() for one, other in (states, hidden)]).sum()
 
     monkeypatch.setattr("model.compression.atp.task_loss", distance)
     torch.manual_seed(0)

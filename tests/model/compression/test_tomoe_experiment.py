@@ -12,7 +12,14 @@ import torch
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.compression import tomoe_experiment
 from model.compression.tomoe import ToMoE, ToMoEConfig
-from model.compression.tomoe_experiment import Experiment, Judge, balanced_clusters, common_masks, disjoint_masks
+from model.compression.tomoe_experiment import (
+    Experiment,
+    Judge,
+    balanced_clusters,
+    common_masks,
+    disjoint_masks,
+    random_masks,
+)
 from model.config import TrainingConfig
 from model.corpus import CorpusTable
 from model.dataset import TrainingBatch
@@ -48,6 +55,17 @@ def test_the_static_version_has_the_channels_that_most_experts_have() -> None:
     assert found["query"].tolist() == [[1.0, 0.0]]
 
 
+def test_random_experts_have_the_widths_of_the_learned_ones() -> None:
+    experts = torch.zeros(3, 100)
+    for expert, width in zip(experts, (10, 50, 99), strict=True):
+        expert[:width] = 1
+    given = {"block": experts, "query": torch.tensor([[True, False]])}
+    found = random_masks(given, torch.Generator().manual_seed(0))
+    assert found["block"].sum(1).tolist() == [10.0, 50.0, 99.0]
+    assert not torch.equal(found["block"], experts)
+    assert found["query"].tolist() == [[1.0, 0.0]]
+
+
 def test_every_system_is_judged(
     checkpoint: Checkpoint,
     tables: list[CorpusTable],
@@ -61,13 +79,13 @@ def test_every_system_is_judged(
     judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0))
     table = Experiment(judge, tables, ToMoEConfig(0.7, 3), options).run()
     labels = [row.system for row in table.rows]
-    assert labels[:4] == ["dense", "3 experts", "random router", "same experts, static"]
-    assert labels[4] == "one expert (static)"
-    assert labels[5].endswith("disjoint experts (k-means)")
-    dense, experts, shuffled, common, one, _ = (row.figures for row in table.rows)
+    assert labels[:4] == ["dense", "3 experts", "random router", "random channels"]
+    assert labels[4:6] == ["same experts, static", "one expert (static)"]
+    assert labels[6].endswith("disjoint experts (k-means)")
+    dense, experts, shuffled, drawn, common, one, _ = (row.figures for row in table.rows)
     assert float(dense["KL, tokens"].value) == pytest.approx(0.0, abs=1e-6)
     assert dense["active %"].value == 100.0
-    assert all(65.0 < figures["active %"].value <= 70.0 for figures in (experts, shuffled, common, one))
+    assert all(65.0 < figures["active %"].value <= 70.0 for figures in (experts, shuffled, drawn, common, one))
     assert experts["KL, tokens"].value > 0.0
     assert experts["stored M"].value < dense["stored M"].value + 0.01
     report = json.loads(options.report.read_text("utf-8"))
