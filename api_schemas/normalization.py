@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api_schemas.cleaning import Evidence, Share
 from api_schemas.models import Answer, ModelInfo, Usage
@@ -23,6 +23,23 @@ class FormatExample(Strict):
 
 class NormalizationRequest(Strict):
     """A table; without `columns` all of them, without `examples` the format of most values is that of the column."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "table": {
+                        "columns": ["day"],
+                        "rows": [["2020-03-05"], ["2019-12-25"], ["2018-01-09"], ["2021-11-30"], ["March 5, 2020"]],
+                    }
+                },
+                {
+                    "table": {"columns": ["day"], "rows": [["2020-03-05"], ["25/12/2019"]]},
+                    "examples": [{"column": "day", "output": "5 Mar 2020"}],
+                },
+            ]
+        }
+    )
 
     table: Table
     columns: list[Name] | None = None

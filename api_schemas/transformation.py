@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from api_schemas.cleaning import Candidate, Count, Evidence, Share
 from api_schemas.models import Answer, ModelInfo, Usage
@@ -22,6 +22,20 @@ class TransformExample(Strict):
 
 class TransformRequest(Strict):
     """Examples, and the inputs to transform as they show; three examples tell much more than one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "examples": [
+                        {"input": "5 km", "output": "3.10686 mile"},
+                        {"input": "18 km", "output": "11.1847 mile"},
+                    ],
+                    "inputs": ["100 km"],
+                }
+            ]
+        }
+    )
 
     examples: Annotated[list[TransformExample], Field(min_length=1, max_length=MAX_EXAMPLES, fail_fast=True)]
     inputs: Annotated[list[Text], Field(fail_fast=True)]
