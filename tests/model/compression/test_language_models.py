@@ -226,7 +226,7 @@ def test_cache_and_company_change_nothing(family: str) -> None:
     tokens[-1] = tokens[0].flip(0).clamp(min=1)
 
     def answer(rows: Tensor, *, use_cache: bool) -> Tensor:
-        written = cut.generate(  # type: ignore[operator]
+        written = cut.generate(
             input_ids=rows, attention_mask=torch.ones_like(rows), do_sample=False, max_new_tokens=8,
             use_cache=use_cache, eos_token_id=None,
         )  # fmt: skip
