@@ -213,22 +213,36 @@ def describe(trained: LanguageToMoE, masks: ExpertMasks, batches: Sequence[Token
     return record
 
 
-def measure(
+def train_masks(
     model: PreTrainedModel, config: ToMoEConfig, fixed: ExpertMasks | None, steps: int, data: Data
-) -> dict[str, Any]:
-    """Train what learns, cut, and judge the cut model; with experts also with a router that draws."""
+) -> LanguageToMoE:
+    """Train what learns on the first batches of the training tables."""
     trained = LanguageToMoE(model, config, fixed)
     batches = islice(text_batches(data.tables, data.tokenizer, 1), steps)
     trained.train(batches, lambda step, losses: logger.info("%d %s", step, losses) if step % 50 == 49 else None)
+    return trained
+
+
+def figures(trained: LanguageToMoE, data: Data) -> dict[str, Any]:
+    """What is left after the cut, and what it says; with experts also with routers that draw."""
     masks = trained.decide()
     judged = judge(trained.cut(masks), data.judged)
     record = describe(trained, masks, data.judged) | {
-        "perplexity": judged.perplexity(), "interval": judged.interval(),
+        "perplexity": judged.perplexity(),
+        "interval": judged.interval(),
         "KL": trained.divergence(data.judged, masks),
-    }  # fmt: skip
-    if config.experts > 1:
+    }
+    if trained.config.experts > 1:
         record["KL, router draws"] = trained.divergence(data.judged, masks, torch.Generator().manual_seed(0))
     return record
+
+
+@torch.no_grad()
+def forget_routers(trained: LanguageToMoE, seed: int) -> None:
+    """Exchange the routers for random ones."""
+    rng = torch.Generator().manual_seed(seed)
+    for router in trained.gates.routers().values():
+        router.copy_(torch.randn(router.shape, generator=rng))
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +280,11 @@ def compare(
             "random": (one, static_masks(random_scores(structures, 1, base.seed), structures, active), 0),
         }
         for name, (settings, fixed, count) in runs.items():
-            yield name, active, measure(model, settings, fixed, count, data)
+            trained = train_masks(model, settings, fixed, count, data)
+            yield name, active, figures(trained, data)
+            if name == "ToMoE":
+                forget_routers(trained, base.seed + 1)
+                yield "the same experts, random router", active, figures(trained, data)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -291,9 +309,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         budget_weight=options.budget_weight,
     )
     began = time.monotonic()
-    for name, active, figures in compare(model, data, options.active, options.steps, base):
-        rows.append({"method": name, "active": active, **figures})
-        logger.info("%s at %.2f: %s (%.0f s since the start)", name, active, figures, time.monotonic() - began)
+    for name, active, found in compare(model, data, options.active, options.steps, base):
+        rows.append({"method": name, "active": active, **found})
+        logger.info("%s at %.2f: %s (%.0f s since the start)", name, active, found, time.monotonic() - began)
         (options.run / "report.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(_markdown(rows))
     return 0

@@ -49,28 +49,28 @@ def _build(network: PreTrainedModel) -> None:
         layer.add_module("mlp", CutFeedForward(layer.get_submodule("mlp"), block, config))
 
 
-class CutLlamaConfig(LlamaConfig):
+class CutLlamaConfig(LlamaConfig):  # type: ignore[misc]
     """LLaMA's config with the sizes of each block."""
 
     model_type = f"{CUT}llama"
     blocks: list[dict[str, Any]] | None = None
 
 
-class CutQwen2Config(Qwen2Config):
+class CutQwen2Config(Qwen2Config):  # type: ignore[misc]
     """Qwen2's config with the sizes of each block."""
 
     model_type = f"{CUT}qwen2"
     blocks: list[dict[str, Any]] | None = None
 
 
-class CutPhiConfig(PhiConfig):
+class CutPhiConfig(PhiConfig):  # type: ignore[misc]
     """Phi's config with the sizes of each block."""
 
     model_type = f"{CUT}phi"
     blocks: list[dict[str, Any]] | None = None
 
 
-class CutLlamaForCausalLM(LlamaForCausalLM):
+class CutLlamaForCausalLM(LlamaForCausalLM):  # type: ignore[misc]
     """LLaMA with blocks of the sizes that its config names."""
 
     config_class = CutLlamaConfig
@@ -80,7 +80,7 @@ class CutLlamaForCausalLM(LlamaForCausalLM):
         _build(self)
 
 
-class CutQwen2ForCausalLM(Qwen2ForCausalLM):
+class CutQwen2ForCausalLM(Qwen2ForCausalLM):  # type: ignore[misc]
     """Qwen2 with blocks of the sizes that its config names."""
 
     config_class = CutQwen2Config
@@ -90,7 +90,7 @@ class CutQwen2ForCausalLM(Qwen2ForCausalLM):
         _build(self)
 
 
-class CutPhiForCausalLM(PhiForCausalLM):
+class CutPhiForCausalLM(PhiForCausalLM):  # type: ignore[misc]
     """Phi with blocks of the sizes that its config names."""
 
     config_class = CutPhiConfig
