@@ -49,28 +49,28 @@ def _build(network: PreTrainedModel) -> None:
         layer.add_module("mlp", CutFeedForward(layer.get_submodule("mlp"), block, config))
 
 
-class CutLlamaConfig(LlamaConfig):  # type: ignore[misc]
+class CutLlamaConfig(LlamaConfig):
     """LLaMA's config with the sizes of each block."""
 
     model_type = f"{CUT}llama"
     blocks: list[dict[str, Any]] | None = None
 
 
-class CutQwen2Config(Qwen2Config):  # type: ignore[misc]
+class CutQwen2Config(Qwen2Config):
     """Qwen2's config with the sizes of each block."""
 
     model_type = f"{CUT}qwen2"
     blocks: list[dict[str, Any]] | None = None
 
 
-class CutPhiConfig(PhiConfig):  # type: ignore[misc]
+class CutPhiConfig(PhiConfig):
     """Phi's config with the sizes of each block."""
 
     model_type = f"{CUT}phi"
     blocks: list[dict[str, Any]] | None = None
 
 
-class CutLlamaForCausalLM(LlamaForCausalLM):  # type: ignore[misc]
+class CutLlamaForCausalLM(LlamaForCausalLM):
     """LLaMA with blocks of the sizes that its config names."""
 
     config_class = CutLlamaConfig
@@ -80,7 +80,7 @@ class CutLlamaForCausalLM(LlamaForCausalLM):  # type: ignore[misc]
         _build(self)
 
 
-class CutQwen2ForCausalLM(Qwen2ForCausalLM):  # type: ignore[misc]
+class CutQwen2ForCausalLM(Qwen2ForCausalLM):
     """Qwen2 with blocks of the sizes that its config names."""
 
     config_class = CutQwen2Config
@@ -90,7 +90,7 @@ class CutQwen2ForCausalLM(Qwen2ForCausalLM):  # type: ignore[misc]
         _build(self)
 
 
-class CutPhiForCausalLM(PhiForCausalLM):  # type: ignore[misc]
+class CutPhiForCausalLM(PhiForCausalLM):
     """Phi with blocks of the sizes that its config names."""
 
     config_class = CutPhiConfig
