@@ -23,9 +23,9 @@ from model.compression.atp import ATPOptions, batches
 from model.compression.certificate import Certificate, Judging
 from model.compression.cutting import cut
 from model.compression.expert_export import make_experts
+from model.compression.expert_training import ToMoEConfig
 from model.compression.methods import METHODS, make_sources
 from model.compression.publishing import publish
-from model.compression.tomoe import ToMoEConfig
 from model.errors import InputError, ModelError
 from model.evaluation.held_out import validation_tables
 from model.packing import corpus_path, read_training_tables

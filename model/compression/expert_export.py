@@ -14,8 +14,9 @@ from torch import Tensor
 
 from model.architecture import TupleDenoiser
 from model.compression.cutting import cut
+from model.compression.expert_training import OnStep, ToMoEConfig
 from model.compression.structures import Kind, denoiser_structures
-from model.compression.tomoe import OnStep, ToMoE, ToMoEConfig
+from model.compression.tomoe import ToMoE
 from model.config import BlockSizes, ModelConfig
 from model.dataset import TrainingBatch
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from model.compression.expert_losses import binary_divergence, divergence, pairwise_jaccard, routing_entropy
+from model.compression.expert_training import ExpertMasks
 from model.compression.gates import Routing
 from model.compression.structures import ModelSize, model_size
-from model.compression.tomoe import ExpertMasks, ToMoE, outputs
+from model.compression.tomoe import ToMoE, outputs
 from model.config import ModelConfig
 from model.dataset import TrainingBatch
 

@@ -28,11 +28,11 @@ import torch
 from torch import Tensor
 
 from model.compression.expert_losses import pairwise_jaccard, routing_entropy
+from model.compression.expert_training import ExpertMasks, ToMoEConfig, active_parameters, fit_budget
 from model.compression.language_model_structures import language_structures
-from model.compression.language_model_tomoe import LanguageToMoE, TokenBatch, fit_budget
+from model.compression.language_model_tomoe import LanguageToMoE, TokenBatch
 from model.compression.language_models import load_language_model
 from model.compression.structures import Structure, linear, prunable_parameters
-from model.compression.tomoe import ExpertMasks, ToMoEConfig, active_parameters
 from model.corpus import TRAINING_SHARDS, VALIDATION_SHARD, CorpusTable, corpus_folder, read_tables
 from model.tokenizer import SpecialToken, TupleTokenizer
 

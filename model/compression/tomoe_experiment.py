@@ -38,8 +38,9 @@ from model.compression.cutting import save_cut
 from model.compression.expert_export import export
 from model.compression.expert_losses import binary_divergence, divergence
 from model.compression.expert_report import block_reports, noise_gap, record
+from model.compression.expert_training import ToMoEConfig
 from model.compression.structures import model_size
-from model.compression.tomoe import ToMoE, ToMoEConfig, outputs
+from model.compression.tomoe import ToMoE, outputs
 from model.config import TrainingConfig
 from model.corpus import TRAINING_SHARDS, CorpusTable, corpus_folder, read_tables
 from model.dataset import ExampleFactory, TrainingBatch, make_chunk

@@ -94,6 +94,20 @@ def sample_clean_corpus(corpus: Path, checkpoint: Checkpoint, tables: int, seed:
     return CleanTables(title, relations, "table", {}, notes)
 
 
+def clean_sources(
+    bench: Path, corpus: Path | None, checkpoint: Checkpoint, tables: int, seed: int, rows: int = BENCH_ROWS
+) -> list[CleanTables]:
+    """The clean benchmark sets, `rows` of each, and, where the corpus is at hand, unseen tables of it.
+
+    Raises:
+        InputError: data are missing, or the checkpoint was trained on them.
+    """
+    sources = [read_clean_bench(bench, rows=rows)]
+    if corpus is not None:
+        sources.append(sample_clean_corpus(corpus, checkpoint, tables, seed))
+    return sources
+
+
 def evaluate_false_alarms(
     bench: Path,
     corpus: Path | None,
@@ -108,9 +122,7 @@ def evaluate_false_alarms(
         InputError: data are missing, or the checkpoint was trained on them.
     """
     chosen = resampling or Resampling()
-    sources = [read_clean_bench(bench)]
-    if corpus is not None:
-        sources.append(sample_clean_corpus(corpus, checkpoint, tables, chosen.seed))
+    sources = clean_sources(bench, corpus, checkpoint, tables, chosen.seed)
     flaggers: dict[str, Flagger] = {
         "model": _model(checkpoint, progress),
         **{label: _baseline(baseline) for label, baseline in CLEANING_BASELINES.items()},

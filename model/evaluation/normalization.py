@@ -17,7 +17,7 @@ import numpy as np
 
 from model.checkpoint import Checkpoint
 from model.corruption import OPERATORS, ColumnView
-from model.evaluation.false_alarms import CleanTables, read_clean_bench, sample_clean_corpus
+from model.evaluation.false_alarms import CleanTables, clean_sources
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, ratio
 from model.evaluation.reliability import Reliability
 from model.inference.batching import Progress, run_tasks
@@ -63,9 +63,7 @@ def evaluate_normalize(
         InputError: data are missing, or the checkpoint was trained on them.
     """
     chosen = resampling or Resampling()
-    sources = [read_clean_bench(bench, rows=BENCH_ROWS)]
-    if corpus is not None:
-        sources.append(sample_clean_corpus(corpus, checkpoint, tables, chosen.seed))
+    sources = clean_sources(bench, corpus, checkpoint, tables, chosen.seed, BENCH_ROWS)
     systems = {"service": _service(checkpoint, progress), "reprint into the commonest pattern": reprinted}
     made = []
     for source in sources:

@@ -86,7 +86,7 @@ class FinetuneOptions:
         seed: of the split, of the examples and of dropout; with `steps` the result follows from it.
         learning_rate: peak of the schedule.
         batch_tokens: encoder tokens of a step.
-        force: publish also what is worse than the default model.
+        force: publish also what is no better than the default model.
         replace: put it in the place of a model of the same name.
     """
 
@@ -110,7 +110,7 @@ class FinetuneReport:
     """What fine-tuning did.
 
     Attributes:
-        path: where the new model is; None where it was worse and not published.
+        path: where the new model is; None where it was no better and not published.
         table: both models on the labels that judge.
         gain: by how much the new one is better there, with the interval of the difference.
         labels: labels to train on, to calibrate by, to judge by.
@@ -160,7 +160,7 @@ def finetune(
         table = _table(labels, before, after, options.seed)
         more = {"labels": labels.sizes, "steps": steps, "seed": options.seed}
         _write_card(new.path, checkpoint, name, labels.task, table, more)
-        published = new.publish() if gain.value >= 0 or options.force else None
+        published = new.publish() if gain.value > 0 or options.force else None
     return FinetuneReport(published, table, gain, labels.sizes, steps, seconds, bool(fitted))
 
 

@@ -273,11 +273,9 @@ def _affordable(cost: Ints, work: int) -> np.ndarray:
 def _weighed(counts: sparse.csr_matrix, frequency: Ints, records: int) -> sparse.csr_matrix:
     """TF-IDF, rows of length one, float32."""
     rarity: Floats = np.log((1 + records) / (1 + frequency)) + 1
-    weights = np.log(counts.data)
-    weights += 1
-    weights *= rarity.astype(np.float32)[counts.indices]
-    lengths = np.sqrt(np.add.reduceat(np.append(weights * weights, np.float32(0)), counts.indptr[:-1]))
-    lengths[np.diff(counts.indptr) == 0] = 1
-    weights /= np.repeat(np.maximum(lengths, np.float32(1e-12)), np.diff(counts.indptr))
+    data = ((1 + np.log(counts.data)) * rarity[counts.indices]).astype(np.float32)
     # The n-grams of a text stay where they are, and are held once.
-    return sparse.csr_matrix((weights, counts.indices, counts.indptr), shape=counts.shape, copy=False)
+    weights = sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape, copy=False)
+    lengths = np.sqrt(np.asarray(weights.multiply(weights).sum(axis=1)).ravel())
+    weights.data *= np.repeat((1 / np.maximum(lengths, 1e-12)).astype(np.float32), np.diff(counts.indptr))
+    return weights

@@ -49,7 +49,9 @@ def finetune(
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps; makes it repeatable.")] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time for training, where no steps are named.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Of the split of the labels and of training.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Publish it even if it is worse than the default.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish it even if it is no better than the default.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of a model of this name.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON to stdout.")] = False,
     model: ModelFolder = None,
@@ -57,7 +59,7 @@ def finetune(
 ) -> None:
     """Fine-tune a task to your labels; the model is served by its name at once, without a restart.
 
-    A fifth of the labels judges the new model beside the old one; a worse one is not published.
+    A fifth of the labels judges the new model beside the old one; one that is no better is not published.
     """
     with failing_plainly(*_PROBLEMS):
         labels = read_labels(data, task)
@@ -84,7 +86,7 @@ def finetune(
             if not report.calibrated:
                 say(f"{calibrated} labels are too few to calibrate by: confidences are those of the old model")
         if report.path is None:
-            raise CommandError("it is worse than the model it came from and was not published (--force would)")
+            raise CommandError("it is no better than the model it came from and was not published (--force would)")
         if not quiet:
             say(f'Published: {report.path}; ask for it with "model": "{name}"')
 

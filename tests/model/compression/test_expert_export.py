@@ -14,9 +14,10 @@ from torch import Tensor
 from model.architecture import DecoderCache, TupleDenoiser
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.compression.expert_export import export, make_experts, members
+from model.compression.expert_training import ToMoEConfig
 from model.compression.experts import Crossover, ExpertFeedForward
 from model.compression.structures import model_size
-from model.compression.tomoe import ToMoE, ToMoEConfig, outputs
+from model.compression.tomoe import ToMoE, outputs
 from model.dataset import TrainingBatch
 from model.errors import CheckpointError
 from model.inference.batching import run_task

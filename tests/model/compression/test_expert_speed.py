@@ -9,8 +9,9 @@ import torch
 from model.architecture import TupleDenoiser
 from model.compression.expert_export import export
 from model.compression.expert_speed import SpeedRow, crossover_of, measure, pairs_of, set_crossover, to_markdown
+from model.compression.expert_training import ToMoEConfig
 from model.compression.experts import Crossover, ExpertFeedForward
-from model.compression.tomoe import ToMoE, ToMoEConfig
+from model.compression.tomoe import ToMoE
 
 
 def rows(*packed: float) -> list[SpeedRow]:

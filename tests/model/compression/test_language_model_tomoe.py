@@ -14,6 +14,7 @@ pytest.importorskip("transformers", reason="decoder-only models need the extra '
 
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel  # noqa: E402
 
+from model.compression.expert_training import ToMoEConfig, active_parameters, fit_budget  # noqa: E402
 from model.compression.language_model_experiment import (  # noqa: E402
     Judgement,
     judge,
@@ -22,9 +23,8 @@ from model.compression.language_model_experiment import (  # noqa: E402
     uniform_scores,
 )
 from model.compression.language_model_structures import language_structures  # noqa: E402
-from model.compression.language_model_tomoe import LanguageToMoE, TokenBatch, fit_budget  # noqa: E402
+from model.compression.language_model_tomoe import LanguageToMoE, TokenBatch  # noqa: E402
 from model.compression.structures import linear, prunable_parameters  # noqa: E402
-from model.compression.tomoe import ToMoEConfig, active_parameters  # noqa: E402
 
 USELESS = tuple(range(0, 48, 2))
 MLPS = ("model.layers.0.mlp", "model.layers.1.mlp")

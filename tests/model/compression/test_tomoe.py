@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from model.architecture import TupleDenoiser
+from model.compression.expert_training import ToMoEConfig, active_parameters
 from model.compression.structures import denoiser_structures, prunable_parameters
-from model.compression.tomoe import ToMoE, ToMoEConfig, active_parameters, outputs
+from model.compression.tomoe import ToMoE, outputs
 from model.dataset import TrainingBatch
 
 BLOCK = "encoder.blocks.0.feed_forward"

@@ -11,7 +11,8 @@ import torch
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.compression import tomoe_experiment
-from model.compression.tomoe import ToMoE, ToMoEConfig
+from model.compression.expert_training import ToMoEConfig
+from model.compression.tomoe import ToMoE
 from model.compression.tomoe_experiment import (
     Experiment,
     Judge,

@@ -1,4 +1,4 @@
-"""A fine-tuned model answers its task otherwise and all else alike, and a worse one is not published."""
+"""A fine-tuned model answers its task otherwise and all else alike, and one that is no better is not published."""
 
 from __future__ import annotations
 
@@ -78,8 +78,11 @@ def test_the_same_seed_and_steps_make_the_same_model(tmp_path: Path, trainable: 
     assert files[0] == files[1]
 
 
-def test_a_worse_model_is_not_published(tmp_path: Path, trainable: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune_extraction, "_gain", lambda *_: Figure(-0.01, -0.1, 0.1))
+@pytest.mark.parametrize("gain", [-0.01, 0.0])
+def test_a_model_that_is_no_better_is_not_published(
+    tmp_path: Path, trainable: Checkpoint, monkeypatch: pytest.MonkeyPatch, gain: float
+) -> None:
+    monkeypatch.setattr(finetune_extraction, "_gain", lambda *_: Figure(gain, -0.1, 0.1))
     report = finetune(
         trainable, ExtractionLabels(color_labels(40)), tmp_path, "worse", replace(OPTIONS, steps=1, force=False)
     )
