@@ -23,12 +23,17 @@ class CompletionTarget(Strict):
 
 
 class CompletionRequest(Strict):
-    """A table, and the cells to fill; without `targets` every null or empty cell."""
+    """A table, and the cells to fill; without `targets` every null or empty cell.
+
+    With `practice` known cells of the asked columns are filled too, at most two for each that is asked, and confidences
+    are refitted to how that goes; it is done where eight cells or more of a column are asked and eighty are known.
+    """
 
     table: Table
     targets: Annotated[list[CompletionTarget] | None, Field(max_length=MAX_TARGETS, fail_fast=True)] = None
     min_confidence: Share = 0.5
     max_candidates: Count = 3
+    practice: bool = True
     adapt: Adapt = False
 
 

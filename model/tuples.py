@@ -282,11 +282,16 @@ class CompletionTarget:
 
 @dataclass(frozen=True, slots=True)
 class CompletionOptions:
-    """Options of one completion call; `targets` None means every missing cell, `adapt` is as in cleaning."""
+    """Options of one completion call; `targets` None means every missing cell, `adapt` is as in cleaning.
+
+    Attributes:
+        practice: fill known cells of the asked columns too, and refit confidences to how that goes.
+    """
 
     targets: tuple[CompletionTarget, ...] | None = None
     min_confidence: float = 0.5
     max_candidates: int = 3
+    practice: bool = True
     adapt: AdaptationOptions | None = None
 
 

@@ -67,7 +67,7 @@ def evaluate_imputation(
     resampling: Resampling | None = None,
     progress: Progress | None = None,
 ) -> list[EvaluationTable]:
-    """One table a set: the model with statistics, the model alone, and the baselines.
+    """One table a set: the model with statistics, the same without practice, the model alone, and the baselines.
 
     Raises:
         InputError: a set is not in the folder.
@@ -76,6 +76,7 @@ def evaluate_imputation(
     for one in [read_imputation_set(bench, name) for name in sets]:
         imputers: dict[str, Imputer] = {
             "model": ModelImputer(checkpoint, one.name, progress),
+            "model, no practice": ModelImputer(checkpoint, f"{one.name}, no practice", progress, practice=False),
             "model alone": ModelImputer(checkpoint, f"{one.name}, model alone", progress, use_statistics=False),
             **IMPUTATION_BASELINES,
         }
@@ -112,6 +113,7 @@ class ModelImputer:
     Attributes:
         label: what progress is reported under; the empty string reports none.
         context_size: context tuples read with each target; 0 is plain RPT.
+        practice: whether known cells are filled first, to learn what to believe.
     """
 
     checkpoint: Checkpoint
@@ -119,6 +121,7 @@ class ModelImputer:
     progress: Progress | None = None
     use_statistics: bool = True
     context_size: int = CONTEXT_SIZE
+    practice: bool = True
 
     def __call__(self, relation: Relation, cells: Sequence[Cell]) -> list[str | None]:
         return [one.value for one in run_task(self.checkpoint, self.task(relation, cells)).completions]
@@ -132,7 +135,7 @@ class ModelImputer:
         return complete(
             self.checkpoint,
             relation,
-            CompletionOptions(targets, min_confidence=0.0),
+            CompletionOptions(targets, min_confidence=0.0, practice=self.practice),
             self._report,
             use_statistics=self.use_statistics,
             context_size=self.context_size,

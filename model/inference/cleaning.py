@@ -22,7 +22,14 @@ from model.finetuning.adapt import adapting
 from model.inference.batching import DetectCall, ModelTask, Progress
 from model.inference.candidates import WAVE, AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
-from model.inference.examples import DetectionLessons, KnownCell, RepairLessons, combined, example_evidence
+from model.inference.examples import (
+    DetectionLessons,
+    KnownCell,
+    LabelledCandidates,
+    RepairLessons,
+    combined,
+    example_evidence,
+)
 from model.inference.programs import Proposal
 from model.inference.reading import CONTEXT_SIZE, Reader
 from model.inference.rules import Rules, check_rule
@@ -400,8 +407,11 @@ class _Lessons:
         ]
         finder = CandidateFinder(self._checkpoint, self._reader, self._statistics)
         found = yield from finder.find(asked)
-        pairs = [(self._known[number], one) for number, one in zip(corrected, found, strict=True)]
-        self.repair = RepairLessons(pairs, self._calibration["repair"], self._detection.programs)
+        cells = [self._known[number] for number in corrected]
+        labelled = [
+            LabelledCandidates(cell.cell, cell.observed, cell.true, one) for cell, one in zip(cells, found, strict=True)
+        ]
+        self.repair = RepairLessons(labelled, self._calibration["repair"], self._detection.programs)
         return finder.decoder_tokens
 
 

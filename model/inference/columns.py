@@ -48,6 +48,7 @@ _FRACTION = float(1 << 20)
 
 _NUMBER = re.compile(r"[$€£]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?\s?%?")
 _MOJIBAKE = re.compile("\ufffd|Ã[\u0080-\u00bf‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|Â[\u0080-\u00bf]|â€|ï¿½|Ð[\u0080-\u00bf]")
+_PLAIN = re.compile(r"[\W_]+")
 _DOUBLE_BLANK = re.compile(r"\s\s")
 
 
@@ -257,6 +258,11 @@ def collapsed(pattern: str) -> str:
 def folded(value: str) -> str:
     """A value without differences of case and blanks."""
     return " ".join(value.casefold().split())
+
+
+def plain(value: str) -> str:
+    """A value without differences of case, blanks and punctuation."""
+    return _PLAIN.sub("", value.casefold())
 
 
 def number_of(value: str) -> float:

@@ -17,6 +17,7 @@ from model.inference.batching import ModelTask, Progress
 from model.inference.candidates import AskedCell, CandidateFinder, CandidateSet
 from model.inference.canonical import Canonical
 from model.inference.cleaning import calibrated, explain
+from model.inference.practice import Practice, practise
 from model.inference.reading import CONTEXT_SIZE, Reader
 from model.inference.statistics import RelationStatistics
 from model.tuples import (
@@ -76,14 +77,23 @@ def complete(
     reader = Reader(checkpoint, canonical.relation, context_size)
     statistics = RelationStatistics(canonical.relation) if use_statistics else None
     finder = CandidateFinder(checkpoint, reader, statistics)
+    practised = None
+    if options.practice and use_statistics:
+        whole = [canonical.place(target.cell) for target in targets if not target.prefix]
+        practised = yield from practise(checkpoint, canonical.relation, whole, context_size, progress)
     found = yield from finder.find([_ask(canonical, target) for target in targets], progress, "complete")
     completions = tuple(
-        _decide(checkpoint, one, target, canonical, options, use_statistics)
+        _decide(checkpoint, one, target, canonical, options, use_statistics, practised)
         for one, target in zip(found, targets, strict=True)
     )
     seconds = round(time.monotonic() - began, 3)
-    usage = Usage(len(relation), finder.encoder_tokens, finder.decoder_tokens, seconds)
-    return CompletionResult(completions, usage)
+    encoder_tokens, decoder_tokens = finder.encoder_tokens, finder.decoder_tokens
+    if practised is not None:
+        encoder_tokens, decoder_tokens = (
+            encoder_tokens + practised.encoder_tokens,
+            decoder_tokens + practised.decoder_tokens,
+        )
+    return CompletionResult(completions, Usage(len(relation), encoder_tokens, decoder_tokens, seconds))
 
 
 def _missing(relation: Relation) -> tuple[CompletionTarget, ...]:
@@ -114,10 +124,13 @@ def _decide(
     canonical: Canonical,
     options: CompletionOptions,
     use_statistics: bool,
+    practised: Practice | None,
 ) -> Completion:
     """The value of one target, or an abstention with its candidates."""
     assert checkpoint.calibration is not None
     confidences = calibrated(checkpoint.calibration, found.asked.calibrator, found.features, use_statistics)
+    if practised is not None and not target.prefix:
+        confidences = practised.lessons.confidences(found, confidences)
     usable = [(float(c), value) for value, c in zip(found.values, confidences, strict=True) if value]
     total = max(1.0, sum(confidence for confidence, _ in usable))
     ranked = sorted(((confidence / total, value) for confidence, value in usable), key=lambda one: (-one[0], one[1]))

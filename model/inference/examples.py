@@ -124,30 +124,38 @@ class DetectionLessons:
         return [str(one) for one in told]
 
 
-class RepairLessons:
-    """Confidences of candidates in the light of the corrected cells.
+@dataclass(frozen=True, slots=True)
+class LabelledCandidates:
+    """The candidates of a cell whose true value is known.
 
-    Args:
-        corrected: labelled cells that were wrong, with their candidates.
-        calibrator: the one of repair.
-        programs: edits by attribute.
+    Attributes:
+        cell: its place in the relation that is judged.
+        observed, true: its values, empty where missing.
     """
 
-    def __init__(
-        self,
-        corrected: Sequence[tuple[KnownCell, CandidateSet]],
-        calibrator: Calibrator,
-        programs: Mapping[int, ColumnPrograms],
-    ) -> None:
+    cell: Cell
+    observed: str
+    true: str
+    found: CandidateSet
+
+
+class CandidateLessons:
+    """Confidences of candidates in the light of cells whose true value is known.
+
+    Args:
+        labelled: what the answers are refitted to; nothing changes where there are none.
+        calibrator: the one of the task.
+    """
+
+    def __init__(self, labelled: Sequence[LabelledCandidates], calibrator: Calibrator) -> None:
         self._calibrator = calibrator
-        self._programs = programs
         parts = [
-            self._cases(found, [place for place, value in enumerate(found.values) if value != one.observed], one.cell)
-            for one, found in corrected
+            self._cases(
+                one.found, [place for place, value in enumerate(one.found.values) if value != one.observed], one.cell
+            )
+            for one in labelled
         ]
-        labels = [
-            float(value == one.true) for one, found in corrected for value in found.values if value != one.observed
-        ]
+        labels = [float(value == one.true) for one in labelled for value in one.found.values if value != one.observed]
         self._effects: Effects | None = None
         if labels:
             logits = np.concatenate([part.logits for part in parts])
@@ -164,11 +172,6 @@ class RepairLessons:
         cases = self._cases(found, range(len(found.values)), found.asked.cell)
         return np.round(_probabilities(self._effects.logits(cases)), 6)
 
-    def proposal(self, attribute: int, observed: str) -> Proposal | None:
-        """What the edit that corrects the examples of this column best makes of an observed value."""
-        proposals = self._programs[attribute].proposals(observed) if attribute in self._programs else ()
-        return proposals[0] if proposals else None
-
     def _cases(self, found: CandidateSet, places: Sequence[int], cell: Cell) -> Cases:
         """The candidates of one cell at some places; `cell` is where it stands in the relation that is judged."""
         attribute = str(cell.attribute)
@@ -180,6 +183,30 @@ class RepairLessons:
         features = found.features[list(places)]
         logits = _logits(self._calibrator.predict(features[:, : len(self._calibrator.features)]))
         return Cases(logits, _standardized(self._calibrator, features), groups)
+
+
+class RepairLessons(CandidateLessons):
+    """Confidences of repairs in the light of the corrected cells, and the edits that correct them.
+
+    Args:
+        corrected: labelled cells that were wrong.
+        calibrator: the one of repair.
+        programs: edits by attribute.
+    """
+
+    def __init__(
+        self,
+        corrected: Sequence[LabelledCandidates],
+        calibrator: Calibrator,
+        programs: Mapping[int, ColumnPrograms],
+    ) -> None:
+        super().__init__(corrected, calibrator)
+        self._programs = programs
+
+    def proposal(self, attribute: int, observed: str) -> Proposal | None:
+        """What the edit that corrects the examples of this column best makes of an observed value."""
+        proposals = self._programs[attribute].proposals(observed) if attribute in self._programs else ()
+        return proposals[0] if proposals else None
 
 
 def learn_programs(known: Sequence[KnownCell]) -> dict[int, ColumnPrograms]:
@@ -221,6 +248,8 @@ def _sources(found: CandidateSet, place: int, value: str) -> list[str]:
         "similar": value in found.similar,
         "written": found.written[place],
         "missing": not value,
+        **found.evidence.named_by(value),
+        "in text": value in found.in_text[:1],
     }
     return [name for name, is_told in told.items() if is_told] or ["other"]
 

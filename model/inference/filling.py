@@ -74,6 +74,10 @@ class CellEvidence:
             support - best_other,
         ]
 
+    def named_by(self, value: str) -> dict[str, bool]:
+        """Whether each source names `value` first."""
+        return dict(zip(("predicted", "mentioned", "nearest"), (value == top for top in self._tops), strict=True))
+
     def is_predicted(self, value: str) -> bool:
         """Whether `value` is the first prediction, and more likely than not."""
         return bool(self.predicted) and self.predicted[0].value == value and self.predicted[0].probability >= 0.5

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from model.inference.columns import MISSING, Column, Floats, Ints, collapsed, pattern_of
+from model.inference.columns import MISSING, Column, Floats, Ints, collapsed, pattern_of, plain
 
 MENTIONED = 3
 """Values that are given for each tuple."""
@@ -38,7 +38,6 @@ _SHARPNESS = (1.0, 1.5, 2.0, 3.0, 4.0)
 _NOTHING = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _LIMIT = 30.0
 _WORD = re.compile(r"\w+")
-_PLAIN = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +311,6 @@ class _Reader:
             f"in {name} before {phrase.after}": 1.0,
             f"in {name} {_kind(phrase.before)} {_kind(phrase.after)}": 1.0,
         }
-
-
-def plain(value: str) -> str:
-    """A value without differences of case, blanks and punctuation."""
-    return _PLAIN.sub("", value.casefold())
 
 
 def _phrases(attribute: int, text: str) -> Iterator[_Phrase]:

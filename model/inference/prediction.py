@@ -1,23 +1,25 @@
 """What the table itself teaches about one attribute: predict it from the text and the numbers of the other cells.
 
 Ridge regression onto the attribute's values, learned on the spot from the tuples that have one. Each other attribute
-is a kernel of its own (character n-grams by TF-IDF, numbers by their rank), weighted by how much it alone tells. The
-kernel form gives every tuple's prediction without that tuple in closed form: so weights, temperature and reliability
-are measured on tuples that were left out, and a tuple never sees its own value.
+is a kernel of its own (character n-grams by TF-IDF, numbers by their rank), weighted by how much it alone tells. How
+the other attributes begin (a maker before the model, an area code before the number) are kernels as well where that
+makes left-out values likelier. The kernel form gives every tuple's prediction without that tuple in closed form: so
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from model.inference.columns import MISSING, Column, Floats, Ints, number_of
+from model.inference.columns import MISSING, Column, Floats, Ints, number_of, plain
 
 PREDICTED = 5
 """Values that are given for each tuple."""
@@ -34,6 +36,7 @@ _LIKELY = 20
 _READ_CHARACTERS = 200
 _GRAMS = (2, 3, 4, 5)
 _BUCKETS = 1 << 18
+_BEGINNING_CHARACTERS = 10
 _RESOLUTIONS = (2, 4, 8, 16, 32)
 _NUMERIC_SHARE = 0.6
 _CHUNK = 256
@@ -79,15 +82,23 @@ class Predictions:
             return None
         if column.repeated < MIN_REPEATED * column.present:
             return None
-        return _Learned(column, others, _spread(known, MAX_TUPLES))
+        known = _spread(known, MAX_TUPLES)
+        whole: list[_Reader] = [_WholeReader(one, known) for one in others]
+        begun = [_BeginningReader(one, known) for one in others]
+        return max((_Learned(column, readers, known) for readers in (whole, [*whole, *begun])), key=_likelihood)
 
 
 class _Learned:
-    """One attribute, learned from `known` tuples."""
+    """One attribute, learned from `known` tuples, with a kernel of each reader.
 
-    def __init__(self, column: Column, others: Sequence[Column], known: Ints) -> None:
-        self._readers = [_Reader(one, known) for one in others]
-        parts = [reader.read(known) for reader in self._readers]
+    Attributes:
+        likelihood: mean log probability of the truth in tuples that were left out.
+        reliability: how often the first answer is right in them, drawn a little to one half.
+    """
+
+    def __init__(self, column: Column, readers: Sequence[_Reader], known: Ints) -> None:
+        self._readers = readers
+        parts = [reader.read(known) for reader in readers]
         codes = column.codes[known]
         counts = np.bincount(codes)
         kept = np.argsort(-counts, kind="stable")[: min(MAX_VALUES, np.count_nonzero(counts))]
@@ -103,7 +114,7 @@ class _Learned:
         self._solution = inverse @ targets
         left_out = np.round(truth - self._solution / np.diag(inverse)[:, None], 9)
         self._rare, self._usual_coefficients = rare, usual.T @ self._solution
-        self._temperature, self._nothing = _temperature(left_out, truth)
+        self._temperature, self._nothing, self.likelihood = _temperature(left_out, truth)
         self._left_out: dict[int, Floats] = dict(zip(known.tolist(), left_out, strict=True))
         right = int(truth[np.arange(len(known)), np.argmax(left_out, axis=1)].sum())
         self.reliability = (right + 1) / (len(known) + 2)
@@ -128,29 +139,47 @@ class _Learned:
         return [PredictedValue(self._values[place], round(probability, 6)) for place, probability in first]
 
 
-class _Reader:
-    """Vectors of one attribute's values; rarity and ranks are those of the `known` tuples."""
+def _likelihood(learned: _Learned) -> float:
+    return learned.likelihood
+
+
+class _Reader(ABC):
+    """Vectors of one attribute's values; their rarity is that of the `known` tuples."""
 
     def __init__(self, column: Column, known: Ints) -> None:
         self._column = column
-        present = known[column.codes[known] != MISSING]
-        numbers = column.numbers[column.codes[present]] if column.numeric_share >= _NUMERIC_SHARE else np.zeros(0)
-        self._sorted = np.sort(numbers[~np.isnan(numbers)])
-        counts = [self._grams(known), *self._ranks(known)]
+        counts = self._counts(known)
         self._rarity = [_rarity(one) for one in counts]
         self._known = [np.nonzero(_frequency(one))[0] for one in counts]
 
     def read(self, tuple_ids: Ints) -> sparse.csr_matrix:
         """(tuples, features): rows of length one, or less by what no known tuple has."""
-        counts = [self._grams(tuple_ids), *self._ranks(tuple_ids)]
-        blocks = zip(counts, self._rarity, self._known, strict=True)
+        blocks = zip(self._counts(tuple_ids), self._rarity, self._known, strict=True)
         vectors = [_unit(one, rarity)[:, known] for one, rarity, known in blocks]
         return sparse.hstack(vectors, format="csr") * float(len(vectors) ** -0.5)
 
-    def _grams(self, tuple_ids: Ints) -> sparse.csr_matrix:
+    @abstractmethod
+    def _counts(self, tuple_ids: Ints) -> list[sparse.csr_matrix]:
+        """Features of each tuple, (tuples, features), in blocks that count alike."""
+
+    def _texts(self, tuple_ids: Ints) -> tuple[list[str], Ints]:
+        """The distinct texts of the tuples, empty for a missing one, and which each tuple has."""
         codes, place = np.unique(self._column.codes[tuple_ids], return_inverse=True)
-        texts = ["" if code == MISSING else self._column.distinct[code] for code in codes.tolist()]
-        return _gram_counts(texts)[place]
+        return ["" if code == MISSING else self._column.distinct[code] for code in codes.tolist()], place
+
+
+class _WholeReader(_Reader):
+    """Character n-grams of the text, and where numbers stand among the known ones."""
+
+    def __init__(self, column: Column, known: Ints) -> None:
+        present = known[column.codes[known] != MISSING]
+        numbers = column.numbers[column.codes[present]] if column.numeric_share >= _NUMERIC_SHARE else np.zeros(0)
+        self._sorted = np.sort(numbers[~np.isnan(numbers)])
+        super().__init__(column, known)
+
+    def _counts(self, tuple_ids: Ints) -> list[sparse.csr_matrix]:
+        texts, place = self._texts(tuple_ids)
+        return [_gram_counts(texts)[place], *self._ranks(tuple_ids)]
 
     def _ranks(self, tuple_ids: Ints) -> list[sparse.csr_matrix]:
         """Where the number stands among the known ones, in steps of several widths; nothing for text."""
@@ -169,6 +198,25 @@ class _Reader:
         shape = (len(codes), len(steps) * width)
         where = (np.repeat(rows, len(steps)), features)
         return [sparse.csr_matrix((np.ones(len(features)), where), shape=shape)]
+
+
+class _BeginningReader(_Reader):
+    """How the text begins, whatever its case, blanks and punctuation."""
+
+    def _counts(self, tuple_ids: Ints) -> list[sparse.csr_matrix]:
+        texts, place = self._texts(tuple_ids)
+        begun = [_beginnings(text) for text in texts]
+        rows = np.repeat(np.arange(len(begun)), [len(ones) for ones in begun])
+        buckets = np.array([crc32(one.encode("utf-8", "surrogatepass")) % _BUCKETS for ones in begun for one in ones])
+        where = (rows, buckets.astype(np.int64))
+        return [sparse.csr_matrix((np.ones(len(rows)), where), shape=(len(texts), _BUCKETS))[place]]
+
+
+def _beginnings(text: str) -> list[str]:
+    """The first characters, one more each time, and the whole with its end marked where it is short."""
+    short = plain(text[:_READ_CHARACTERS])
+    begun = [short[:length] for length in range(1, min(len(short), _BEGINNING_CHARACTERS) + 1)]
+    return begun if len(short) > _BEGINNING_CHARACTERS or not short else [*begun[:-1], f"{short}\x03"]
 
 
 def _gram_counts(texts: Sequence[str]) -> sparse.csr_matrix:
@@ -244,8 +292,8 @@ def _inverse(usual: Floats, rare: sparse.csr_matrix) -> Floats:
     return inverse
 
 
-def _temperature(left_out: Floats, truth: Floats) -> tuple[float, float]:
-    """The temperature, and the score of no known value, under which left-out truths are likeliest."""
+def _temperature(left_out: Floats, truth: Floats) -> tuple[float, float, float]:
+    """The temperature, and the score of no known value, under which left-out truths are likeliest; and how likely."""
     alone = truth.sum(axis=0) < 2
     left_out = np.where(alone[None, :], -1.0, left_out)
     best = np.argsort(-left_out, axis=1, kind="stable")[:, :_LIKELY]
@@ -257,7 +305,8 @@ def _temperature(left_out: Floats, truth: Floats) -> tuple[float, float]:
         of_truth = np.where(unknown, 1 - probabilities.sum(axis=1), (probabilities * right).sum(axis=1))
         return round(float(np.log(np.maximum(of_truth, 1e-4)).mean()), 6)
 
-    return max(product(_TEMPERATURES, _NOTHING), key=likelihood)
+    best_choice = max(product(_TEMPERATURES, _NOTHING), key=likelihood)
+    return *best_choice, likelihood(best_choice)
 
 
 def _softmax(scores: Floats, temperature: float, nothing: float) -> Floats:

@@ -57,6 +57,10 @@ Adapt = Annotated[
     bool,
     typer.Option("--adapt", help="First train a copy of the model on this table (each part): minutes; then forget it."),
 ]
+Practice = Annotated[
+    bool,
+    typer.Option("--practice/--no-practice", help="Fill known cells of the columns too, to see what is right there."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 
 
@@ -142,7 +146,9 @@ def clean(
         known = read_labels(examples, table, suggest_labels)
 
         def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
-            return judges.cleaning(JudgingOptions(chosen, min_confidence, max_error_rate, detect_only, adapt, known))
+            return judges.cleaning(
+                JudgingOptions(chosen, min_confidence, max_error_rate, detect_only, adapt, labels=known)
+            )
 
         if labels is not None and not suggest_labels:
             raise typer.BadParameter("--labels is for the rows of --suggest-labels: say how many")
@@ -159,6 +165,7 @@ def complete(
     output: Output = None,
     min_confidence: MinConfidence = 0.5,
     columns: Columns = None,
+    practice: Practice = True,
     adapt: Adapt = False,
     report: ReportPath = None,
     patches: PatchesPath = None,
@@ -170,10 +177,11 @@ def complete(
 ) -> None:
     """Fill the missing cells of a table; every other byte stays. Default output: FILE.completed.csv."""
     shown: dict[str, object] = {"min confidence": min_confidence}
+    shown |= {} if practice else {"practice": "no"}
     shown |= {"adapt": "yes"} if adapt else {}
 
     def judge(judges: Judges, chosen: frozenset[int] | None) -> Judge:
-        return judges.completion(JudgingOptions(chosen, min_confidence, adapt=adapt))
+        return judges.completion(JudgingOptions(chosen, min_confidence, adapt=adapt, practice=practice))
 
     with (
         failing_plainly(*PROBLEMS),

@@ -42,6 +42,7 @@ class JudgingOptions:
     """What the caller asks for; `columns` None judges all, `adapt` trains a copy of the model on each part first.
 
     Attributes:
+        practice: whether known cells are filled too, to learn what to believe.
         labels: what is known of the rows, and where the rows go that are worth knowing.
     """
 
@@ -50,6 +51,7 @@ class JudgingOptions:
     max_error_rate: float | None = None
     detect_only: bool = False
     adapt: bool = False
+    practice: bool = True
     labels: Labels = field(default_factory=Labels, compare=False)
 
 
@@ -442,7 +444,9 @@ class _EngineJudges:
                 for column, value in enumerate(values)
                 if not value and (options.columns is None or column in options.columns)
             )
-            asked = CompletionOptions(targets, options.min_confidence, adapt=_adaptation(options, rows))
+            asked = CompletionOptions(
+                targets, options.min_confidence, practice=options.practice, adapt=_adaptation(options, rows)
+            )
             result = _result(self._engine.complete(Relation.of(names, rows), asked, progress))
             self._count(result.usage)
             return [_judgement(one, one.value, None) for one in result.completions]

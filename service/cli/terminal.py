@@ -25,6 +25,7 @@ _STAGES = {
     "adapt": "Adapting to the table",
     "detect": "Judging rows",
     "repair": "Repairing cells",
+    "practice": "Filling known cells",
     "complete": "Filling cells",
     "block": "Finding candidate pairs",
     "compare": "Comparing them",

@@ -60,7 +60,7 @@ def completion_options(
             found.append(CompletionTarget(Cell(target.row, column), target.prefix))
         targets = tuple(found)
     adapt = adaptation_of(body.adapt, rows, len(columns), settings)
-    return CompletionOptions(targets, body.min_confidence, body.max_candidates, adapt)
+    return CompletionOptions(targets, body.min_confidence, body.max_candidates, body.practice, adapt)
 
 
 def completion(one: Completion, names: Sequence[str]) -> CellCompletion:

@@ -11,7 +11,14 @@ import pytest
 from model.calibration import Calibration, Calibrator
 from model.inference.candidates import FILL_FEATURES, AskedCell, CandidateSet
 from model.inference.columns import Column
-from model.inference.examples import DetectionLessons, KnownCell, RepairLessons, combined, learn_programs
+from model.inference.examples import (
+    DetectionLessons,
+    KnownCell,
+    LabelledCandidates,
+    RepairLessons,
+    combined,
+    learn_programs,
+)
 from model.inference.filling import CellEvidence
 from model.inference.programs import Program, Proposal
 from model.tuples import Cell
@@ -115,14 +122,13 @@ def candidates(row: int, observed: str, respelled: str, written: str) -> Candida
     )
 
 
-def corrected(row: int, detector: Calibrator) -> tuple[KnownCell, CandidateSet]:
-    one = KnownCell(Cell(row, 0), f"o{row}", f"r{row}", 0.9, features(detector, 1)[0])
-    return one, candidates(row, f"o{row}", f"r{row}", f"w{row}")
+def corrected(row: int) -> LabelledCandidates:
+    return LabelledCandidates(Cell(row, 0), f"o{row}", f"r{row}", candidates(row, f"o{row}", f"r{row}", f"w{row}"))
 
 
 def test_the_source_that_was_right_on_corrected_cells_is_believed(calibration: Calibration) -> None:
-    repair, detector = calibration["repair"], calibration["detection"]
-    lessons = RepairLessons([corrected(row, detector) for row in range(5)], repair, {})
+    repair = calibration["repair"]
+    lessons = RepairLessons([corrected(row) for row in range(5)], repair, {})
     found = candidates(9, "o9", "r9", "w9")
     before = repair.predict(found.features[:, : len(repair.features)])
     after = lessons.confidences(found, before)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from model.inference import mentions
-from model.inference.columns import Column
-from model.inference.mentions import Mentions, plain
+from model.inference.columns import Column, plain
+from model.inference.mentions import Mentions
 
 Row = tuple[str | None, ...]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -37,6 +38,58 @@ def test_a_missing_city_is_told_by_the_phone_number() -> None:
         assert [vote.probability for vote in votes] == sorted((vote.probability for vote in votes), reverse=True)
         assert sum(vote.probability for vote in votes) <= 1.0 + 1e-5
     assert made.reliability(2) > 0.95
+
+
+def products(count: int) -> list[Row]:
+    """The first word is the maker; what follows resembles others, and names another maker at the end."""
+    rng = random.Random(1)
+    makers = [
+        f"{start}{end}" for start in ("pol", "yam", "can", "jab", "son", "den") for end in ("kaudio", "tek", "wood")
+    ]
+    words = "powered subwoofer black ceiling loudspeaker white digital camera wireless headset cable adapter".split()
+    names = [
+        (f"{makers[number % 18]} {' '.join(rng.sample(words, 5))} {rng.choice(makers)}") for number in range(count)
+    ]
+    return [(name, makers[number % 18].title()) for number, name in enumerate(names)]
+
+
+def test_how_a_text_begins_tells_what_the_rest_contradicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[Row] = [*products(54), ("POL-KAUDIO ceiling camera cable white black jabtek", None)]
+    made = predictions(rows)
+    assert made.reliability(1) > 0.9
+    assert made.votes(1, [54])[0][0].value == "Polkaudio"
+    monkeypatch.setattr(prediction, "_beginnings", lambda text: [])
+    assert predictions(rows).reliability(1) < 0.8
+
+
+def test_beginnings_are_left_out_where_they_make_the_truth_less_likely() -> None:
+    """The last words tell the value, and beginnings are all alike by chance."""
+    rows: list[Row] = [
+        (f"{(number * 7919) % 10000:04d} {('east', 'west', 'north')[number * 31 % 7 % 3]}", str(number * 31 % 7 % 3))
+        for number in range(90)
+    ]
+    columns = [Column([row[place] for row in rows]) for place in range(2)]
+    learned = Predictions(columns)._learned(1)
+    assert learned is not None and learned.reliability > 0.95
+    assert len(learned._readers) == 1
+
+
+def test_short_and_empty_texts_begin() -> None:
+    assert prediction._beginnings("A-b") == ["a", "ab\x03"]
+    assert prediction._beginnings("Polk Audio X") == [
+        "p",
+        "po",
+        "pol",
+        "polk",
+        "polka",
+        "polkau",
+        "polkaud",
+        "polkaudi",
+        "polkaudio",
+        "polkaudiox\x03",
+    ]
+    assert prediction._beginnings("...") == prediction._beginnings("") == []
+    assert prediction._beginnings("abcdefghijkl")[-1] == "abcdefghij"
 
 
 def test_numbers_tell_by_their_rank() -> None:

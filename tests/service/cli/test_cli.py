@@ -171,6 +171,13 @@ def test_options_reach_the_model(judges: FakeJudges, table: Path, run: Run) -> N
     assert Path("hotels.cleaned.csv").read_bytes() == CLEANED
 
 
+def test_practice_can_be_switched_off(judges: FakeJudges, table: Path, run: Run) -> None:
+    assert run("complete", "hotels.csv", "--no-practice", "--report", "r.json")[0] == 0
+    assert json.loads(Path("r.json").read_bytes())["options"]["practice"] == "no"
+    assert run("complete", "hotels.csv")[0] == 0
+    assert judges.asked == [JudgingOptions(practice=False), JudgingOptions()]
+
+
 def test_adapt_reaches_the_model_and_what_it_took_is_told(judges: FakeJudges, table: Path, run: Run) -> None:
     judges.adaptation = AdaptationCounts(1, 25, 21_000, 12.34)
     for command in ("clean", "complete"):

@@ -64,12 +64,12 @@ async def test_the_answer_is_in_the_words_of_the_contract(client: Client, engine
 async def test_targets_and_options_reach_the_engine(client: Client, engine: FakeEngine) -> None:
     engine.answer = CompletionResult(())
     targets = [{"row": 1, "column": "city", "prefix": "Bos"}, {"row": 0, "column": "zip"}]
-    await post(client, targets=targets, min_confidence=0.9, max_candidates=1)
+    await post(client, targets=targets, min_confidence=0.9, max_candidates=1, practice=False)
     await post(client)
     first, second = (options for _, _, options in engine.asked)
     wanted = (CompletionTarget(Cell(1, 1), "Bos"), CompletionTarget(Cell(0, 0), None))
-    assert first == CompletionOptions(wanted, 0.9, 1)
-    assert second == CompletionOptions()
+    assert first == CompletionOptions(wanted, 0.9, 1, practice=False)
+    assert second == CompletionOptions(practice=True)
 
 
 @pytest.mark.parametrize(
