@@ -84,7 +84,7 @@ def observe(matching: MatchingSet) -> Observed:
     blocking = Blocking(records, LINK_CANDIDATES)
     left, right = blocking.pairs()
     compared = Similarity(records, blocking.vectors).features(left, right)
-    standings = stand(compared, left, right)
+    standings = stand(compared, left, right, records.contents)
     if standings is None:
         raise InputError(f"the tables of {matching.name} have too few clear pairs", field="bench")
     pairs = zip(left.tolist(), right.tolist(), strict=True)

@@ -1,8 +1,8 @@
 """`python -m model.finetuning.transformation`: fit the calibrator of transformation on programs over held-out tables.
 
 Programs are drawn as in training, over values of tables that no weight saw; proportions of numbers come beside them,
-as the search knows them. Each is asked as a user would ask: with one to five examples. The other calibrators of the
-checkpoint stay as they are.
+as the search knows them. Each is asked as a user would ask: with one to five examples, and now and then for a text of
+another kind, for which no output is right. The other calibrators of the checkpoint stay as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import logging
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +36,9 @@ TASKS = 300
 
 _COUNTS = (1, 2, 2, 3, 3, 3, 3, 3, 4, 5)
 _ASKED = 4
+_STRANGE = 0.1
+"""Share of the programs that are asked for a text of another kind too."""
+
 _PROPORTIONS = 0.12
 _NUMBERS = 9
 _WRITTEN = (Written(28, 2, True), Written(28, 0, True), Written(9, 8, False), Written(6, 12, False))
@@ -44,7 +47,7 @@ _UNITS = ("", " kg", " cm", " mm", " ft", " in", " USD", " EUR", " h", " MB", " 
 
 @dataclass(frozen=True, slots=True)
 class ShownTask:
-    """A program as it is shown, and the inputs that are asked with the outputs that are right."""
+    """A program as it is shown, and the inputs that are asked with the outputs that are right, empty where none is."""
 
     group: int
     examples: tuple[TransformExample, ...]
@@ -65,8 +68,16 @@ def shown_tasks(tables: Sequence[CorpusTable], checkpoint: Checkpoint, count: in
             continue
         shuffled = [TransformExample(*pair) for pair in rng.sample(pairs, len(pairs))]
         shown = min(rng.choice(_COUNTS), len(shuffled) - 1)
+        asked = shuffled[shown : shown + _ASKED]
+        if rng.random() < _STRANGE:
+            asked += _strangers(factories[group].pairs(rng) or (), {text for text, _ in pairs})
         made += 1
-        yield ShownTask(group, tuple(shuffled[:shown]), tuple(shuffled[shown : shown + _ASKED]))
+        yield ShownTask(group, tuple(shuffled[:shown]), tuple(asked))
+
+
+def _strangers(pairs: Sequence[tuple[str, str]], known: Collection[str]) -> list[TransformExample]:
+    """The first input of other pairs, to which nothing is a right output."""
+    return [TransformExample(text, "") for text, _ in pairs if text not in known][:1]
 
 
 def _proportion(rng: random.Random) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, ROUND_UP, Decimal
 from fractions import Fraction
 from itertools import pairwise
 
@@ -401,10 +401,16 @@ def _forms(bare: str, number: Decimal) -> Iterator[tuple[str, str, float]]:
     for digits in range(4):
         step = Decimal(1).scaleb(-digits)
         yield f"rounded to {digits} decimals", f"{number.quantize(step, ROUND_HALF_UP):f}", 0.6
-        yield f"cut to {digits} decimals", f"{number.quantize(step, ROUND_FLOOR):f}", 0.9
+        yield f"cut to {digits} decimals", f"{number.quantize(step, ROUND_DOWN):f}", 0.9
+        yield f"rounded down to {digits} decimals", f"{number.quantize(step, ROUND_FLOOR):f}", 1.0
         yield f"rounded up to {digits} decimals", f"{number.quantize(step, ROUND_CEILING):f}", 1.0
+        yield f"rounded away from zero to {digits} decimals", f"{number.quantize(step, ROUND_UP):f}", 1.0
         yield f"with thousands separators and {digits} decimals", f"{number.quantize(step, ROUND_HALF_UP):,f}", 0.8
     yield "with thousands separators", f"{number:,f}", 0.6
+    for digits in (1, 2, 3):
+        if number:
+            step = Decimal(1).scaleb(number.adjusted() + 1 - digits)
+            yield f"to {digits} significant digits", _plain(number.quantize(step, ROUND_HALF_UP)), 1.2
     for width in _WIDTHS:
         if "." not in unsigned and len(unsigned) <= width:
             yield f"with zeros to {width} digits", unsigned.zfill(width), 0.7

@@ -265,6 +265,13 @@ def plain(value: str) -> str:
     return _PLAIN.sub("", value.casefold())
 
 
+def spread(numbers: Ints, count: int) -> Ints:
+    """At most `count` of the numbers, evenly spread."""
+    if len(numbers) <= count:
+        return numbers
+    return np.asarray(numbers[np.linspace(0, len(numbers) - 1, count).astype(np.int64)])
+
+
 def number_of(value: str) -> float:
     """The number that a value writes, with thousands separators, currency or percent sign; else NaN."""
     text = value.strip()

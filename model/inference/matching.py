@@ -1,7 +1,7 @@
 """How candidate pairs of two tables stand, in numbers that mean the same everywhere, and how probable that makes them.
 
-The lexical features of pairs become one logit by a regression that the tables themselves teach; how a pair's logit
-stands among those of its rivals, and beside those of strangers, becomes log-odds. A calibrator that is fitted to
+The lexical features of pairs become one logit by a regression and trees that the tables themselves teach; how a pair's
+logit stands among those of its rivals, and beside those of strangers, becomes log-odds. A calibrator that is fitted to
 labelled pairs of other tables makes a probability of them (`model.finetuning.matching`).
 """
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from model.calibration import Calibrator
 from model.inference.columns import Floats, Ints
+from model.inference.rival_trees import with_trees
 from model.inference.rivals import standing, strangers, taught_by_rivals
 from model.inference.similarity import GENERAL, PairFeatures
 
@@ -47,17 +48,20 @@ class Standings:
         return calibrator.predict(self.evidence)
 
 
-def stand(compared: PairFeatures, left: Ints, right: Ints, told: Ints | None = None) -> Standings | None:
+def stand(
+    compared: PairFeatures, left: Ints, right: Ints, contents: Ints, told: Ints | None = None
+) -> Standings | None:
     """How each candidate pair stands among its rivals; None where the tables are too small to teach what a match is.
 
     Args:
+        contents: the same number for records that hold the same, (records,).
         told: 1 for pairs that are known to match, -1 for pairs that do not, 0 for all others, (pairs,).
     """
     first, second = (compared.values[:, GENERAL.index(name)].astype(np.float64) for name in GENERAL[:2])
     logits = taught_by_rivals(compared.values, left, right, first, second, told)
     if logits is None:
         return None
-    ranked = standing(left, right, logits)
+    ranked = standing(left, right, with_trees(compared.values, left, right, logits, contents, told))
     sides = strangers(left, ranked, ranked.rank_left), strangers(right, ranked, ranked.rank_right)
     odds = [_log_odds(side.probability) for side in sides]
     mutual = ranked.is_mutual.astype(np.float64)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from model.inference.columns import MISSING, Column, Floats, Ints, number_of, plain
+from model.inference.columns import MISSING, Column, Floats, Ints, number_of, plain, spread
 
 PREDICTED = 5
 """Values that are given for each tuple."""
@@ -82,7 +82,7 @@ class Predictions:
             return None
         if column.repeated < MIN_REPEATED * column.present:
             return None
-        known = _spread(known, MAX_TUPLES)
+        known = spread(known, MAX_TUPLES)
         whole: list[_Reader] = [_WholeReader(one, known) for one in others]
         begun = [_BeginningReader(one, known) for one in others]
         return max((_Learned(column, readers, known) for readers in (whole, [*whole, *begun])), key=_likelihood)
@@ -262,7 +262,7 @@ def _joined(parts: Sequence[sparse.csr_matrix], weights: Floats) -> sparse.csr_m
 
 def _weights(parts: Sequence[sparse.csr_matrix], targets: Floats) -> Floats:
     """How much each attribute alone explains of the values of left-out tuples, as weights that sum to 1."""
-    some = _spread(np.arange(len(targets)), _WEIGHING_TUPLES)
+    some = spread(np.arange(len(targets)), _WEIGHING_TUPLES)
     wanted = targets[some]
     total = max(float((wanted**2).sum()), 1e-12)
     explained = []
@@ -315,10 +315,3 @@ def _softmax(scores: Floats, temperature: float, nothing: float) -> Floats:
     powers = np.exp((scores - top) / temperature)
     probabilities: Floats = powers / (powers.sum(axis=1, keepdims=True) + np.exp((nothing - top) / temperature))
     return probabilities
-
-
-def _spread(tuple_ids: Ints, count: int) -> Ints:
-    """At most `count` of the tuples, evenly spread."""
-    if len(tuple_ids) <= count:
-        return tuple_ids
-    return tuple_ids[np.linspace(0, len(tuple_ids) - 1, count).astype(np.int64)]

@@ -33,7 +33,10 @@ _DIGITS = 28
 _MOST_DECIMALS = 12
 _FEWEST_DIGITS = 3
 KNOWN, SHORTEST, END = 0.0, 0.4, 1.2
-"""Cost of a factor by where it comes from."""
+"""Cost of a factor by where it comes from; each digit beyond two costs `DIGIT` more: a long decimal fits by chance."""
+
+DIGIT = 0.2
+_SHORT_DIGITS = 2
 
 
 @cache
@@ -126,11 +129,13 @@ def _relations(
     nothing = Fraction(0)
     if low <= high:
         yield from ((one, nothing, KNOWN) for one in known_factors() if low <= one <= high)
-        yield shortest_decimal(low, high), nothing, SHORTEST
+        shortest = shortest_decimal(low, high)
+        dear = DIGIT * max(0, _digits_of(shortest) - _SHORT_DIGITS)
+        yield shortest, nothing, SHORTEST + dear
         if low < high:
             nudge = (high - low) / 1000
-            yield low + nudge, nothing, END
-            yield high - nudge, nothing, END
+            yield low + nudge, nothing, END + dear
+            yield high - nudge, nothing, END + dear
     for factor, offset in _AFFINE:
         if all(abs(factor * x + offset - y) <= half for x, y, half in zip(inputs, outputs, halves, strict=True)):
             yield factor, offset, KNOWN
@@ -144,7 +149,9 @@ def _relations(
                    zip(inputs, outputs, halves, strict=True)]  # fmt: skip
         bottom, top = max(lower for lower, _ in offsets), min(upper for _, upper in offsets)
         if bottom <= top and factor and not bottom <= 0 <= top:
-            yield factor, shortest_decimal(bottom, top), SHORTEST + 0.3
+            added = shortest_decimal(bottom, top)
+            digits = _digits_of(factor) + _digits_of(added) - _SHORT_DIGITS
+            yield factor, added, SHORTEST + 0.3 + DIGIT * max(0, digits)
 
 
 def _factor_between(
@@ -160,6 +167,14 @@ def _factor_between(
         ends = sorted(((y - half) / x, (y + half) / x))
         low, high = max(low, ends[0]), min(high, ends[1])
     return low, high
+
+
+def _digits_of(number: Fraction) -> int:
+    """Digits of a decimal without zeros at its ends."""
+    scaled = abs(number)
+    while scaled.denominator > 1 and scaled < 10**_DIGITS:
+        scaled *= 10
+    return len(str(int(scaled)).strip("0"))
 
 
 def shortest_decimal(low: Fraction, high: Fraction) -> Fraction:

@@ -297,9 +297,9 @@ class _Resolution:
 
     def _judge(self) -> None:
         told = self._answers()
-        standings = (
-            stand(self._compared(), self.left, self.right, told) if self._parts and self.records.is_link else None
-        )
+        standings = None
+        if self._parts and self.records.is_link:
+            standings = stand(self._compared(), self.left, self.right, self.records.contents, told)
         if standings is None:
             self.probabilities = self.agreed.probabilities
         else:

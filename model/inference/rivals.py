@@ -15,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.inference.columns import Floats, Ints
+from model.inference.columns import Floats, Ints, spread
 
 FEWEST_SEEDS = 20
 """With fewer clear pairs, or fewer rivals of them, the tables teach nothing."""
+
+TOLD_WEIGHT = 10.0
+"""Weight of a pair whose answer is known, beside one that the tables taught."""
 
 _ROUNDS = 2
 _CLEAR_SHARES = (0.5, 0.7)
@@ -26,7 +29,6 @@ _CLEAR_SHARES = (0.5, 0.7)
 
 _STRENGTH = 0.3
 _LEARNED_PAIRS = 60_000
-_TOLD_WEIGHT = 10.0
 _DEVIATIONS = 5.0
 _TESTED_AT = 0.2
 _LEAST_SHARE = 1e-4
@@ -113,16 +115,16 @@ def taught_by_rivals(
         matches = (clear if logits is None else clear & (logits > 0)) & (known >= 0) | (known > 0)
         if matches.sum() < FEWEST_SEEDS:
             break
-        others = (_rivals(left, right, matches) | (known < 0)) & (known <= 0)
+        others = (rivals_of(left, right, matches) | (known < 0)) & (known <= 0)
         if others.sum() < FEWEST_SEEDS:
             break
-        logits = _fitted(standard, matches, others, np.where(known == 0, 1.0, _TOLD_WEIGHT))
+        logits = _fitted(standard, matches, others, np.where(known == 0, 1.0, TOLD_WEIGHT))
         ranked = standing(left, right, logits)
         seeds = ranked.is_mutual
     return logits
 
 
-def _rivals(left: Ints, right: Ints, matches: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def rivals_of(left: Ints, right: Ints, matches: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The other pairs of records that have a match."""
     matched = np.zeros(int(max(left.max(), right.max())) + 1, dtype=bool)
     matched[left[matches]] = matched[right[matches]] = True
@@ -138,9 +140,7 @@ def _fitted(
     learned = np.nonzero(matches | others)[0]
     if len(learned) > _LEARNED_PAIRS:
         is_told = weights[learned] > 1
-        drawn = learned[~is_told]
-        spread = np.linspace(0, len(drawn) - 1, min(_LEARNED_PAIRS, len(drawn))).astype(np.int64)
-        learned = np.sort(np.concatenate((learned[is_told], drawn[spread])))
+        learned = np.sort(np.concatenate((learned[is_told], spread(learned[~is_told], _LEARNED_PAIRS))))
     model = LogisticRegression(C=_STRENGTH, max_iter=300)
     model.fit(standard[learned].astype(np.float64), matches[learned], sample_weight=weights[learned])
     # Summed row by row, so that a pair's figure does not depend on the others' in its last bits.

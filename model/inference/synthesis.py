@@ -27,7 +27,8 @@ SEARCHED = 8
 _STATES = 6000
 _LEADS = 60_000
 _WAYS = 5
-_SAME = 4
+_SAME = 6
+_SAME_FAMILY = 3
 _MOST_ATOMS = 7
 _LONGEST_OUTPUT = 300
 _ATOM_COST = 0.35
@@ -122,8 +123,7 @@ class _Steps:
             if all(value in output for value, output in zip(values, outputs, strict=True)):
                 seen[values].append((cost, atom))
         for values, ways in seen.items():
-            for cost, atom in sorted(ways, key=itemgetter(0))[:_SAME]:
-                self._by_first[values[0]].append((cost, values, atom))
+            self._by_first[values[0]] += [(cost, values, atom) for cost, atom in _different(ways)]
             self._longest = max(self._longest, len(values[0]))
 
     def after(self, places: Places, fixed: bool) -> Iterator[tuple[float, Places, Atom]]:
@@ -148,6 +148,17 @@ class _Steps:
     def _shared(self, places: Places) -> str:
         """What all outputs have in common from here on."""
         return os.path.commonprefix([output[place:] for output, place in zip(self.outputs, places, strict=True)])
+
+
+def _different(ways: Sequence[tuple[float, Atom]]) -> list[tuple[float, Atom]]:
+    """The cheapest ways to make the same, few of a family: many factors would leave no room for a rounding."""
+    kept: list[tuple[float, Atom]] = []
+    families: dict[str, int] = defaultdict(int)
+    for cost, atom in sorted(ways, key=itemgetter(0)):
+        if len(kept) < _SAME and families[atom.family] < _SAME_FAMILY:
+            kept.append((cost, atom))
+            families[atom.family] += 1
+    return kept
 
 
 def _all_atoms(taken: Sequence[Taken], allowed: AllowedAtoms) -> Iterator[tuple[tuple[str, ...], float, Atom]]:

@@ -22,6 +22,9 @@ def test_tasks_are_drawn_by_number_and_ask_for_no_example(
     for one in tasks:
         assert one.examples and one.asked
         assert not {example.input for example in one.examples} & {asked.input for asked in one.asked}
+    strangers = [asked for one in tasks for asked in one.asked if not asked.output]
+    assert 1 <= len(strangers) <= 12 and all(asked.input for asked in strangers)
+    assert all(one.asked[-1] in strangers for one in tasks if any(asked in strangers for asked in one.asked))
     numbers = [one for one in tasks if all(pair.input.split()[0].replace(".", "").isdigit() for pair in one.examples)]
     assert numbers
 

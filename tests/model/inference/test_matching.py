@@ -27,6 +27,7 @@ class TruePairs(Protocol):
 
 
 class Stood(NamedTuple):
+    records: Records
     compared: PairFeatures
     left: Ints
     right: Ints
@@ -45,9 +46,9 @@ def compare(relations: Sequence[Relation]) -> tuple[Records, PairFeatures, Ints,
 def stood(linked: TruePairs) -> Stood:
     records, compared, left, right = compare(linked.relations)
     places = [(records.places[a].tuple_id, records.places[b].tuple_id) for a, b in zip(left, right, strict=True)]
-    standings = stand(compared, left, right)
+    standings = stand(compared, left, right, records.contents)
     assert standings is not None
-    return Stood(compared, left, right, np.array([place in linked.pairs for place in places]), standings)
+    return Stood(records, compared, left, right, np.array([place in linked.pairs for place in places]), standings)
 
 
 def test_evidence_tells_true_pairs_from_others(stood: Stood) -> None:
@@ -73,8 +74,8 @@ def test_shares_of_matched_records_are_those_of_either_side(stood: Stood, linked
     assert stood.standings.shares_matched == pytest.approx((2 / 3, 2 / 3), abs=0.08)
     first, second = linked.relations
     fewer = Relation.of(second.attributes, [row for number, row in enumerate(second.tuples) if number % 2])
-    _, compared, left, right = compare([first, fewer])
-    standings = stand(compared, left, right)
+    records, compared, left, right = compare([first, fewer])
+    standings = stand(compared, left, right, records.contents)
     matched = sum(1 for pair in linked.pairs if pair[1] % 2)
     assert standings is not None
     assert standings.shares_matched[0] == pytest.approx(matched / 300, abs=0.1)
@@ -91,18 +92,18 @@ def test_probabilities_are_the_calibrators(stood: Stood, make_calibrator: MakeCa
 
 def test_small_tables_do_not_stand(linked: TruePairs) -> None:
     few = [Relation.of(one.attributes, one.tuples[:12]) for one in linked.relations]
-    _, compared, left, right = compare(few)
-    assert stand(compared, left, right) is None
-    _, nothing, left, right = compare([Relation.of(("a",), []), few[0]])
-    assert stand(nothing, left, right) is None
+    records, compared, left, right = compare(few)
+    assert stand(compared, left, right, records.contents) is None
+    records, nothing, left, right = compare([Relation.of(("a",), []), few[0]])
+    assert stand(nothing, left, right, records.contents) is None
 
 
 def test_known_answers_are_taken_into_account(stood: Stood) -> None:
     """Told that forty of the clearest pairs are none, the tables teach something else."""
     told = np.where(stood.truth & (np.cumsum(stood.truth) <= 40), -1, 0)
-    taught = stand(stood.compared, stood.left, stood.right, told)
+    taught = stand(stood.compared, stood.left, stood.right, stood.records.contents, told)
     assert taught is not None
     assert not np.array_equal(taught.evidence, stood.standings.evidence)
-    again = stand(stood.compared, stood.left, stood.right, np.zeros(len(told), np.int64))
+    again = stand(stood.compared, stood.left, stood.right, stood.records.contents, np.zeros(len(told), np.int64))
     assert again is not None
     assert np.array_equal(again.evidence, stood.standings.evidence)

@@ -29,6 +29,14 @@ def test_the_cheapest_proportion_is_the_right_one(
         assert [one.of(number) for number in inputs] == outputs
 
 
+def test_a_long_decimal_is_dearer_than_a_short_one_and_than_a_known_factor() -> None:
+    short = min(one.cost for one in proportions(["3", "5", "8"], ["4.5", "7.5", "12"]))
+    long = min(one.cost for one in proportions(["300", "500", "811"], ["371.22", "618.7", "1003.5314"]))
+    known = min(one.cost for one in proportions(["3", "5", "8"], ["7.62", "12.7", "20.32"]))
+    fitted = min(one.cost for one in proportions(["17.66", "13.38", "12.33"], ["17.65", "13.4", "12.35"]))
+    assert known < short < long < fitted
+
+
 def test_what_is_no_proportion_gives_none() -> None:
     assert list(proportions(["1", "2", "3"], ["1", "4", "9"])) == []
     assert list(proportions(["1", "1"], ["2", "2"])) == [] and list(proportions(["0", "1"], ["5", "1"])) == []

@@ -25,6 +25,9 @@ SHOWN: list[tuple[list[tuple[str, str]], str, str]] = [
     ([("Ohio", "OH"), ("Texas", "TX")], "New York", "NY"),
     ([("0012 a", "0012"), ("007 b", "007")], "00x 01 c", "00x"),
     ([("11111222", "1111-1222"), ("333344445555", "3333-4444-5555")], "12341234", "1234-1234"),
+    ([("7.66", "7.65"), ("3.38", "3.4"), ("2.33", "2.35")], "2.01", "2"),  # no factor and offset that fit by chance
+    ([("1.14", "1.0"), ("1.45", "1.5"), ("1.82", "2.0")], "43.32", "43.5"),
+    ([("523531", "500000"), ("324223", "300000"), ("134432", "100000")], "763827", "800000"),
     ([("17", "10-19"), ("42", "40-49"), ("88", "80-89")], "30", "30-39"),
     ([("id=5; name=Bo; x=1", "Bo"), ("name=Li; id=7", "Li")], "zip=9; name=Ed; y=0", "Ed"),
 ]  # fmt: skip
@@ -57,6 +60,18 @@ def test_examples_beyond_those_that_are_searched_are_checked_too() -> None:
     examples = [(f"a{number} b", f"a{number}") for number in range(9)]
     assert Synthesis(examples).programs
     assert Synthesis([*examples, ("z9 b", "something else")]).programs == ()
+
+
+def test_many_ways_of_one_family_leave_room_for_others() -> None:
+    """Factors are drawn from an interval, so there are always several; a rounding makes the same and is shown too."""
+    programs = Synthesis([("1.14", "1.0"), ("1.45", "1.5"), ("1.82", "2.0")]).programs
+    assert {program.atoms[0].family for program in programs if len(program.atoms) == 1} >= {"number", "proportion"}
+
+
+def test_what_is_said_of_positive_numbers_alone_leaves_two_readings_of_negative_ones() -> None:
+    synthesis = Synthesis([("0.0635", "0.07"), ("0.0116", "0.02"), ("0.0118", "0.02")])
+    made = {program.run(synthesis.take("-0.0453")) for program in synthesis.programs}
+    assert made >= {"-0.04", "-0.05"}
 
 
 def test_what_no_program_explains_has_none() -> None:
