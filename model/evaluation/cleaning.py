@@ -23,7 +23,7 @@ from model.evaluation.error_kinds import ErrorKind, error_kind
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1, ratio
 from model.evaluation.judging import Judged, best_choice, choice_reliability, clean_and_keep, detection_reliability
 from model.evaluation.labels import LABELLED_TUPLES, measure_labels
-from model.evaluation.reliability import Reliability
+from model.evaluation.reliability import Reliability, together
 from model.inference.batching import Progress, run_task
 from model.inference.cleaning import clean
 from model.tuples import Cell, CleaningOptions, CleaningResult, Outcome, Relation
@@ -96,12 +96,18 @@ def evaluate_cleaning(
         InputError: a set is not in the folder.
     """
     resampling = resampling or Resampling()
-    tables = []
+    tables: list[EvaluationTable] = []
+    judged: list[tuple[Reliability, ...]] = []
     for one in [read_cleaning_set(bench, name) for name in sets]:
         measured = systems(checkpoint, one.name, progress)
         measured["model"] = cache(measured["model"])  # the labels go on from its answer
         tables += measure_cleaning(one, measured, resampling)
+        judged.append(tables[-2].reliabilities)
         tables.append(_with_labels(one, checkpoint, measured["model"], resampling, progress))
+    if len(judged) > 1:
+        kinds = ("detection, all sets, model", "repair, all sets, model")
+        of_all = [together(name, parts) for name, parts in zip(kinds, zip(*judged, strict=True), strict=True)]
+        tables[-1] = tables[-1].with_reliabilities(*of_all)
     return tables
 
 

@@ -7,7 +7,7 @@ the same interval. A figure that was not measured is absent, never a zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +82,10 @@ class EvaluationTable:
     def columns(self) -> tuple[str, ...]:
         """Names of all figures, in order of first appearance."""
         return _columns(self.rows)
+
+    def with_reliabilities(self, *more: Reliability) -> EvaluationTable:
+        """The same with further reliabilities behind its own."""
+        return replace(self, reliabilities=(*self.reliabilities, *more))
 
     def to_markdown(self) -> str:
         """A heading, the aligned table, the notes, and a table of what the probabilities are worth."""

@@ -18,7 +18,7 @@ from model.errors import InputError
 from model.evaluation.baselines import IMPUTATION_BASELINES
 from model.evaluation.benchmark import read_relation
 from model.evaluation.figures import EvaluationRow, EvaluationTable, Figure, Resampling, accuracy
-from model.evaluation.reliability import Reliability
+from model.evaluation.reliability import Reliability, together
 from model.inference.batching import ModelTask, Progress, run_task, run_tasks
 from model.inference.completion import complete
 from model.inference.reading import CONTEXT_SIZE
@@ -81,6 +81,9 @@ def evaluate_imputation(
             **IMPUTATION_BASELINES,
         }
         tables.append(measure_imputation(one, imputers, resampling or Resampling()))
+    if len(tables) > 1:
+        first = [table.reliabilities[0] for table in tables]
+        tables[-1] = tables[-1].with_reliabilities(together("filling, all sets, model", first))
     return tables
 
 

@@ -19,7 +19,7 @@ from model.calibration import Calibration, Calibrator
 from model.checkpoint import Checkpoint
 from model.evaluation.figures import Counts, EvaluationRow, EvaluationTable, Figure, Resampling, f1, ratio
 from model.evaluation.matching_sets import ENTITY_SETS, LINKED_SETS, PARTS, read_entity_set, read_matching_set
-from model.evaluation.reliability import Reliability
+from model.evaluation.reliability import Reliability, together
 from model.finetuning.matching import Observed, fit, observe
 from model.inference.batching import Progress, run_task
 from model.inference.columns import Ints
@@ -78,7 +78,9 @@ def evaluate_match(
 ) -> list[EvaluationTable]:
     """One table a set: the test pairs, judged by the two tables and the labels of the other sets."""
     observed = observe_all(bench, "match", progress)
-    return [measure_match(one, observed, resampling or Resampling()) for one in observed]
+    tables = [measure_match(one, observed, resampling or Resampling()) for one in observed]
+    of_all = together("match, all sets", [table.reliabilities[0] for table in tables])
+    return [*tables[:-1], tables[-1].with_reliabilities(of_all)]
 
 
 def measure_match(one: Observed, observed: Sequence[Observed], resampling: Resampling) -> EvaluationTable:

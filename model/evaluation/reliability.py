@@ -7,7 +7,7 @@ over the units that were judged together (tuples, tables), because predictions o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -166,6 +166,24 @@ class Reliability:
             columns[f"t{place}"] = chosen & self.true
             columns[f"p{place}"] = np.where(chosen, micro, 0)
         return _per_unit(self.units, columns, self.resampling)
+
+
+def together(name: str, parts: Sequence[Reliability]) -> Reliability:
+    """The predictions of several sets as one: what errs up in one and down in another evens out. Units stay apart.
+
+    Raises:
+        ValueError: there are none, or they are not alike in being two-sided.
+    """
+    (two_sided,) = {one.two_sided for one in parts}
+    ends = np.cumsum([0, *(int(one.units.max(initial=-1)) + 1 for one in parts)])
+    return Reliability(
+        name,
+        np.concatenate([one.probabilities for one in parts]),
+        np.concatenate([one.true for one in parts]),
+        np.concatenate([one.units + end for one, end in zip(parts, ends.tolist(), strict=False)]),
+        two_sided,
+        parts[0].resampling,
+    )
 
 
 def _bins_of(probabilities: Floats) -> Ints:

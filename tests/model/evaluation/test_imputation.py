@@ -84,6 +84,8 @@ def test_model_and_baselines_stand_in_one_table(small_bench: Path, checkpoint: C
     # The zip code of each test row stands in known rows with its city; the rest of the row is an unknown id.
     assert figures["nearest row"] == figures["nearest five rows"] == 100.0
     assert figures["column mode"] == 20.0
+    together = tables[1].reliabilities[-1]
+    assert (together.name, len(together)) == ("filling, all sets, model", len(tables[0].reliabilities[0]) * 2)
     assert any(stage.startswith("Restaurant, model alone: ") for stage, _, _ in stages)
 
 

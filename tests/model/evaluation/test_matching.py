@@ -64,6 +64,8 @@ def test_pairs_are_judged_by_the_other_sets(linked_bench: Path, observed: list[O
     assert figures["F1"] > 0.9
     assert tables[1].reliabilities[0].probabilities.tolist() == observed[1].probabilities(calibrator, "test").tolist()
     assert len(numbers) == 60
+    *own, all_sets = tables[-1].reliabilities
+    assert (len(own), len(all_sets)) == (1, sum(len(table.reliabilities[0]) for table in tables))
 
 
 def test_precision_and_recall_are_those_of_the_pairs() -> None:

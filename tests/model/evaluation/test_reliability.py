@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.figures import EvaluationRow, EvaluationTable, Figure, Resampling
-from model.evaluation.reliability import BINS, CurvePoint, Reliability
+from model.evaluation.reliability import BINS, CurvePoint, Reliability, together
 
 
 def of(
@@ -82,6 +82,17 @@ def test_nothing_predicted_has_no_figures() -> None:
     empty = of([], [])
     assert empty.row() == EvaluationRow("it", {"predictions": Figure(0, digits=0)})
     assert (empty.bins(), empty.to_json()["abstention"]) == ((), [])
+
+
+def test_what_errs_up_in_one_set_and_down_in_another_evens_out_together() -> None:
+    low, high = of([0.4] * 4, [True] * 2 + [False] * 2), of([0.4] * 4, [True] + [False] * 3)
+    assert low.error().value == pytest.approx(0.1) and high.error().value == pytest.approx(0.15)
+    both = together("both", [low, high])
+    assert (both.name, len(both)) == ("both", 8)
+    assert both.error().value == pytest.approx(0.025)
+    assert len(np.unique(both.units)) == len(np.unique(low.units)) + len(np.unique(high.units))
+    with pytest.raises(ValueError):
+        together("none", [])
 
 
 def test_a_table_prints_what_its_probabilities_are_worth() -> None:
