@@ -116,6 +116,7 @@ class CandidateFinder:
         self.encoder_tokens = 0
         self.decoder_tokens = 0
         self._evidence: dict[Cell, CellEvidence] = {}
+        self._in_texts: dict[Cell, tuple[str, ...]] = {}
 
     def find(
         self, asked: Sequence[AskedCell], progress: Progress | None = None, stage: str = "repair"
@@ -128,10 +129,14 @@ class CandidateFinder:
             wave = calls[start : start + WAVE]
             answers = yield [call for call, _ in wave]
             self.encoder_tokens += sum(len(call.encoder_input) for call, _ in wave)
-            for (_, members), answer in zip(wave, answers, strict=True):
-                for number, scored in zip(members, answer, strict=True):
-                    found[number] = self._candidate_set(asked[number], scored)
-                    self.decoder_tokens += sum(one.tokens for one in scored)
+            scored = {
+                number: values
+                for (_, members), answer in zip(wave, answers, strict=True)
+                for number, values in zip(members, answer, strict=True)
+            }
+            self.decoder_tokens += sum(one.tokens for values in scored.values() for one in values)
+            sets = self._candidate_sets([(asked[number], values) for number, values in scored.items()])
+            found |= dict(zip(scored, sets, strict=True))
             if progress is not None:
                 progress(stage, len(found), len(asked))
         return [found[number] for number in range(len(asked))]
@@ -168,7 +173,7 @@ class CandidateFinder:
         if self.statistics is not None:
             values += self.statistics.proposals(asked.cell)
             if asked.task == "fill":
-                values += self.statistics.values_in_text(asked.cell)
+                values += self._in_text(asked)
                 values += self._evidence[asked.cell].values
             if asked.prefix:
                 values += self.statistics.columns[asked.cell.attribute].starting_with(asked.prefix, _BEGUN)
@@ -186,17 +191,42 @@ class CandidateFinder:
                 held[value] = (*held.get(value, ()), int(row))
         return held
 
-    def _judge(self, asked: AskedCell, seen: np.ndarray) -> np.ndarray:
-        """Logits of the task's judge, (values,), from what is seen of values to fill in; 0 without such a judge."""
-        judge = self.checkpoint.judges.get(asked.task)
-        if judge is None:
-            return np.zeros(len(seen))
-        if asked.task == "repair":
-            error_logit = np.full((len(seen), 1), asked.error_logit, dtype=np.float32)
-            seen = np.concatenate((error_logit, seen[:, : len(CANDIDATE_FEATURES)]), axis=1)
-        return np.clip(judge.logits(seen), -_LIMIT, _LIMIT)
+    def _candidate_sets(self, answered: Sequence[tuple[AskedCell, Sequence[ScoredValue]]]) -> list[CandidateSet]:
+        """The candidates of several cells; they are judged together, as trees take as long for one row as for many."""
+        seen = [self._seen(asked, scored) for asked, scored in answered]
+        judged = [np.zeros(len(scored)) for _, scored in answered]
+        for task, judge in self.checkpoint.judges.items():
+            places = [place for place, (asked, _) in enumerate(answered) if asked.task == task and len(judged[place])]
+            if self.statistics is None or not places:
+                continue
+            rows = [_judged_features(answered[place][0], seen[place]) for place in places]
+            logits = np.clip(judge.logits(np.concatenate(rows)), -_LIMIT, _LIMIT)
+            parts = np.split(logits, np.cumsum([len(one) for one in rows])[:-1])
+            for place, part in zip(places, parts, strict=True):
+                judged[place] = part
+        return [
+            self._candidate_set(asked, scored, features, logits)
+            for (asked, scored), features, logits in zip(answered, seen, judged, strict=True)
+        ]
 
-    def _candidate_set(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> CandidateSet:
+    def _seen(self, asked: AskedCell, scored: Sequence[ScoredValue]) -> np.ndarray:
+        """What the table says of each value, float32 (values, len(FILL_JUDGE_FEATURES)); nothing without statistics."""
+        if self.statistics is None:
+            return np.zeros((len(scored), len(FILL_JUDGE_FEATURES)), dtype=np.float32)
+        evidence, in_text = self._evidence.get(asked.cell, CellEvidence()), self._in_text(asked)
+        return fill_features(self.statistics, asked.cell, [one.value for one in scored], evidence, in_text)
+
+    def _in_text(self, asked: AskedCell) -> tuple[str, ...]:
+        """Known values that stand in the other cells of a tuple whose cell is to be filled."""
+        if self.statistics is None or asked.task != "fill":
+            return ()
+        if asked.cell not in self._in_texts:
+            self._in_texts[asked.cell] = tuple(self.statistics.values_in_text(asked.cell))
+        return self._in_texts[asked.cell]
+
+    def _candidate_set(
+        self, asked: AskedCell, scored: Sequence[ScoredValue], seen: np.ndarray, judged: np.ndarray
+    ) -> CandidateSet:
         observed = self.reader.relation.value(asked.cell) or ""
         values = tuple(one.value for one in scored)
         features = np.zeros((len(values), len(FILL_FEATURES)), dtype=np.float32)
@@ -204,23 +234,28 @@ class CandidateFinder:
         features[:, len(MODEL_FEATURES)] = asked.error_logit
         votes: tuple[Vote, ...] = ()
         similar: frozenset[str] = frozenset()
-        in_text: tuple[str, ...] = ()
         evidence = self._evidence.get(asked.cell, CellEvidence())
         if self.statistics is not None:
             votes = tuple(self.statistics.votes(asked.cell, 3))
             similar = frozenset(one.value for one in self.statistics.similar_values(asked.cell, 3))
-            in_text = tuple(self.statistics.values_in_text(asked.cell)) if asked.task == "fill" else ()
-            seen = fill_features(self.statistics, asked.cell, values, evidence, in_text)
-            judged = self._judge(asked, seen)
             features[:, REPAIR_FEATURES.index("judge_logit")] = judged
             features[:, REPAIR_FEATURES.index("judge_gap_to_best_other")] = _gaps(judged, observed, values)
             features[:, len(REPAIR_FEATURES) :] = seen
         written = tuple(one.written for one in scored)
         respelled, corrected = (None, None) if self.statistics is None else self.statistics.spellings(asked.cell)
         context = self._context_values(asked.cell)
+        in_text = self._in_text(asked)
         return CandidateSet(
             asked, values, written, features, votes, similar, in_text, evidence, context, respelled, corrected
         )
+
+
+def _judged_features(asked: AskedCell, seen: np.ndarray) -> np.ndarray:
+    """What the judge of the cell's task sees, (values, features)."""
+    if asked.task != "repair":
+        return seen
+    error_logit = np.full((len(seen), 1), asked.error_logit, dtype=np.float32)
+    return np.concatenate((error_logit, seen[:, : len(CANDIDATE_FEATURES)]), axis=1)
 
 
 def fill_features(
