@@ -67,5 +67,5 @@ def test_a_measured_report_has_a_picture_for_each_set_of_probabilities(
 ) -> None:
     report = evaluate(["imputation"], small_bench, None, checkpoint)
     pictures = report.pictures()
-    assert len(pictures) == 4 and all(picture.startswith(PNG) for picture in pictures.values())
-    assert report.to_html(pictures).count("<img ") == 4
+    assert len(pictures) == 7 and all(picture.startswith(PNG) for picture in pictures.values())
+    assert report.to_html(pictures).count("<img ") == 7

@@ -123,6 +123,8 @@ def test_a_simple_program_is_always_found(texts: list[str], kind: str) -> None:
         "prefix": lambda text: text[:2],
         "date": lambda text: f"<{text}>",
     }
-    shown = [(text, programs[kind](text)) for text in texts if text.split() and len(text.split()) < 9]
+    # A text of one character has no two first ones: nothing says that the whole was meant.
+    told = [text for text in texts if text.split() and len(text.split()) < 9 and len(text) > 1]
+    shown = [(text, programs[kind](text)) for text in told]
     synthesis = Synthesis(shown)
     assert synthesis.programs or not shown
