@@ -87,12 +87,8 @@ def complete(
         for one, target in zip(found, targets, strict=True)
     )
     seconds = round(time.monotonic() - began, 3)
-    encoder_tokens, decoder_tokens = finder.encoder_tokens, finder.decoder_tokens
-    if practised is not None:
-        encoder_tokens, decoder_tokens = (
-            encoder_tokens + practised.encoder_tokens,
-            decoder_tokens + practised.decoder_tokens,
-        )
+    encoder_tokens = finder.encoder_tokens + (practised.encoder_tokens if practised else 0)
+    decoder_tokens = finder.decoder_tokens + (practised.decoder_tokens if practised else 0)
     return CompletionResult(completions, Usage(len(relation), encoder_tokens, decoder_tokens, seconds))
 
 
