@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from model.inference.columns import MISSING, Column, Floats, Ints, collapsed, pattern_of, plain
+from model.inference.columns import MISSING, Column, Floats, Ints, collapsed, pattern_of, plain, spread
 
 MENTIONED = 3
 """Values that are given for each tuple."""
@@ -93,9 +93,7 @@ class Mentions:
         return 0.0 if learned is None else learned.reliability
 
     def _learn(self, attribute: int) -> _Learned | None:
-        known = np.nonzero(self._columns[attribute].codes != MISSING)[0]
-        if len(known) > MAX_TUPLES:
-            known = known[np.linspace(0, len(known) - 1, MAX_TUPLES).astype(np.int64)]
+        known = spread(np.nonzero(self._columns[attribute].codes != MISSING)[0], MAX_TUPLES)
         reader = _Reader(self._columns, attribute)
         mentioned = sum(reader.mentions_itself(tuple_id) for tuple_id in known.tolist())
         if mentioned < max(_LEAST_EXAMPLES, MIN_MENTIONED * len(known)):

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
-from model.inference.columns import MISSING, Column
+from model.inference.columns import MISSING, Column, spread
 
 NEIGHBOURS = 5
 _TRIED = 200
@@ -77,11 +77,9 @@ class Neighbours:
     def reliability(self, attribute: int) -> float:
         """How often the largest share is right in some known tuples, drawn a little to one half; else 0."""
         column = self._columns[attribute]
-        known = np.nonzero(column.codes != MISSING)[0]
+        known = spread(np.nonzero(column.codes != MISSING)[0], _TRIED)
         if not len(known):
             return 0.0
-        if len(known) > _TRIED:
-            known = known[np.linspace(0, len(known) - 1, _TRIED).astype(np.int64)]
         truth = (column.distinct[code] for code in column.codes[known].tolist())
         pairs = zip(self.votes(attribute, known.tolist()), truth, strict=True)
         right: int = sum(bool(votes) and first_by_share(votes).value == true for votes, true in pairs)

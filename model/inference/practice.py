@@ -18,6 +18,7 @@ from model.checkpoint import Checkpoint
 from model.inference.batching import ModelTask, Progress
 from model.inference.candidates import AskedCell, CandidateFinder
 from model.inference.canonical import Canonical
+from model.inference.columns import spread
 from model.inference.examples import CandidateLessons, LabelledCandidates
 from model.inference.reading import Reader
 from model.inference.statistics import RelationStatistics
@@ -33,6 +34,8 @@ KNOWN_PER_CELL = 5
 """Known values of a column for each that is hidden: what is left must show nearly as much as the whole."""
 
 CELLS_PER_TARGET = 2
+"""Cells that are filled for practice for each that is asked, at most: a call takes up to three times as long."""
+
 MAX_TUPLES = 3000
 """Tuples of the table that is practised on, evenly spread; more would teach little more."""
 
@@ -85,19 +88,15 @@ def practice_cells(relation: Relation, targets: Sequence[Cell]) -> list[Cell]:
     """Known cells to hide: evenly spread over each column that is asked about often enough and known often enough."""
     chosen: list[Cell] = []
     for attribute, count in sorted(Counter(cell.attribute for cell in targets).items()):
-        known = [tuple_id for tuple_id, values in enumerate(relation.tuples) if values[attribute]]
+        known = np.nonzero([bool(values[attribute]) for values in relation.tuples])[0]
         cells = min(MOST_CELLS, len(known) // KNOWN_PER_CELL, CELLS_PER_TARGET * count)
         if cells >= LEAST_CELLS:
-            places = np.linspace(0, len(known) - 1, cells).astype(np.int64).tolist()
-            chosen += [Cell(known[number], attribute) for number in places]
+            chosen += [Cell(tuple_id, attribute) for tuple_id in spread(known, cells).tolist()]
     return chosen
 
 
 def _kept_tuples(relation: Relation, hidden: Sequence[Cell]) -> list[int]:
     """The tuples to practise on, in order: those of hidden cells, and others up to `MAX_TUPLES`."""
-    needed = {cell.tuple_id for cell in hidden}
-    others = [tuple_id for tuple_id in range(len(relation)) if tuple_id not in needed]
-    room = max(0, MAX_TUPLES - len(needed))
-    if len(others) > room:
-        others = [others[number] for number in np.linspace(0, len(others) - 1, room).astype(np.int64).tolist()]
-    return sorted([*needed, *others])
+    needed = np.unique([cell.tuple_id for cell in hidden])
+    others = np.setdiff1d(np.arange(len(relation)), needed)
+    return sorted([*needed.tolist(), *spread(others, max(0, MAX_TUPLES - len(needed))).tolist()])

@@ -4,6 +4,7 @@ Ridge regression onto the attribute's values, learned on the spot from the tuple
 is a kernel of its own (character n-grams by TF-IDF, numbers by their rank), weighted by how much it alone tells. How
 the other attributes begin (a maker before the model, an area code before the number) are kernels as well where that
 makes left-out values likelier. The kernel form gives every tuple's prediction without that tuple in closed form: so
+weights, temperature and reliability are measured on tuples that were left out, and a tuple never sees its own value.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from operator import attrgetter
 from zlib import crc32
 
 import numpy as np
@@ -83,22 +85,28 @@ class Predictions:
         if column.repeated < MIN_REPEATED * column.present:
             return None
         known = spread(known, MAX_TUPLES)
-        whole: list[_Reader] = [_WholeReader(one, known) for one in others]
-        begun = [_BeginningReader(one, known) for one in others]
-        return max((_Learned(column, readers, known) for readers in (whole, [*whole, *begun])), key=_likelihood)
+        readers = [*(_WholeReader(one, known) for one in others), *(_BeginningReader(one, known) for one in others)]
+        parts = [reader.read(known) for reader in readers]
+        widths = len(others), len(readers)  # without beginnings, and with them
+        tried = (_Learned(column, readers[:width], parts[:width], known) for width in widths)
+        return max(tried, key=attrgetter("likelihood"))
 
 
 class _Learned:
     """One attribute, learned from `known` tuples, with a kernel of each reader.
+
+    Args:
+        parts: what each reader reads of the known tuples.
 
     Attributes:
         likelihood: mean log probability of the truth in tuples that were left out.
         reliability: how often the first answer is right in them, drawn a little to one half.
     """
 
-    def __init__(self, column: Column, readers: Sequence[_Reader], known: Ints) -> None:
+    def __init__(
+        self, column: Column, readers: Sequence[_Reader], parts: Sequence[sparse.csr_matrix], known: Ints
+    ) -> None:
         self._readers = readers
-        parts = [reader.read(known) for reader in readers]
         codes = column.codes[known]
         counts = np.bincount(codes)
         kept = np.argsort(-counts, kind="stable")[: min(MAX_VALUES, np.count_nonzero(counts))]
@@ -137,10 +145,6 @@ class _Learned:
         probabilities = _softmax(scores[best][None, :], self._temperature, self._nothing)[0]
         first = zip(best[:PREDICTED].tolist(), probabilities[:PREDICTED].tolist(), strict=True)
         return [PredictedValue(self._values[place], round(probability, 6)) for place, probability in first]
-
-
-def _likelihood(learned: _Learned) -> float:
-    return learned.likelihood
 
 
 class _Reader(ABC):
