@@ -23,7 +23,8 @@ from model.inference.batching import Progress
 from model.tuples import Cell, Relation
 
 TASK = "completion"
-WINDOWS = 40
+WINDOWS = 100
+"""At most; there are 89 unseen tables."""
 MIN_ROWS = 20
 ROWS = 100
 ATTRIBUTES = 12

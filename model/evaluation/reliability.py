@@ -17,6 +17,8 @@ from model.calibration import expected_calibration_error
 from model.evaluation.figures import Counts, EvaluationRow, Figure, Floats, Resampling, ratio
 
 BINS = 15
+DRAWS = 200
+"""Outcomes that are drawn to tell what calibration error is to be expected by chance."""
 COVERAGES = (0.25, 0.5, 0.75, 1.0)
 CONFIDENCES = (0.5, 0.9)
 _CURVE_POINTS = 20
@@ -75,6 +77,20 @@ class Reliability:
         with_interval = self._binned().figure(_calibration_error)
         return Figure(value, with_interval.low, with_interval.high)
 
+    def error_by_chance(self) -> float:
+        """The calibration error to expect of so many predictions, were every probability right and none hung together.
+
+        Bins of few predictions miss their probability by chance, so an error is never 0; one near this figure says
+        nothing against the probabilities (Bröcker and Smith 2007, consistency resampling).
+        """
+        rng = np.random.default_rng(self.resampling.seed)
+        places = _bins_of(self.probabilities)
+        gaps = np.empty(DRAWS)
+        for draw in range(DRAWS):
+            missed = (rng.random(len(self)) < self.probabilities) - self.probabilities
+            gaps[draw] = np.abs(np.bincount(places, missed)).sum() / len(self)
+        return round(float(gaps.mean()), 6)
+
     def bins(self) -> tuple[ReliabilityBin, ...]:
         """The bins that hold any prediction, from low to high."""
         places = _bins_of(self.probabilities)
@@ -107,6 +123,7 @@ class Reliability:
         if not len(self):
             return EvaluationRow(self.name, figures)
         figures["ECE"] = self.error()
+        figures["by chance"] = Figure(self.error_by_chance())
         for share in COVERAGES:
             figures[f"right at {share:.0%}"] = Figure(self._accuracy_at(share))
         for confidence in CONFIDENCES:

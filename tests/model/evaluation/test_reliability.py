@@ -36,6 +36,22 @@ def test_the_interval_of_the_error_holds_it_and_one_unit_has_none() -> None:
     assert of([0.5, 0.5], [True, False], [3, 3]).error() == Figure(0.0)
 
 
+def test_by_chance_few_predictions_err_and_many_hardly_do() -> None:
+    rng = np.random.default_rng(0)
+    errors = []
+    for size in (60, 6000):
+        probabilities = rng.random(size)
+        observed = [
+            Reliability("it", probabilities, rng.random(size) < probabilities, np.arange(size)).error().value
+            for _ in range(100)
+        ]
+        expected = Reliability("it", probabilities, np.zeros(size, dtype=bool), np.arange(size)).error_by_chance()
+        assert expected == pytest.approx(np.mean(observed), rel=0.1)  # whatever came true, it speaks of what could
+        errors.append(expected)
+    assert errors[0] > 0.1 > 0.02 > errors[1]
+    assert of([1.0, 0.0], [False, True]).error_by_chance() == 0.0
+
+
 def test_units_err_together() -> None:
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(20), 50)
