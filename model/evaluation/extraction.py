@@ -149,12 +149,17 @@ def told_by(test: Sequence[MarkedText], rule: Rule) -> Predicted:
 
 def baselines(train: Sequence[MarkedText]) -> dict[str, Rule]:
     """Rules without learning; all but the first know the training part."""
-    dictionary = _Dictionary(train)
+    dictionary, by_category = _Dictionary(train, lambda one: one.attribute), _Dictionary(train, _category_and_attribute)
     return {
         "after the name": after_the_name,
         "dictionary of the training part": dictionary.likeliest,
         "dictionary, right more often than not": dictionary.sure,
+        "dictionary of the category, right more often than not": by_category.sure,
     }
+
+
+def _category_and_attribute(one: MarkedText) -> str:
+    return f"{one.category}: {one.attribute}"
 
 
 def after_the_name(one: MarkedText) -> str | None:
@@ -164,14 +169,15 @@ def after_the_name(one: MarkedText) -> str | None:
 
 
 class _Dictionary:
-    """Values of the training part by attribute, and how often each is right where it stands."""
+    """Values of the training part by the `key` of a text, and how often each is right where it stands."""
 
-    def __init__(self, train: Sequence[MarkedText]) -> None:
+    def __init__(self, train: Sequence[MarkedText], key: Callable[[MarkedText], str]) -> None:
+        self._key = key
         self._right: dict[str, Counter[str]] = defaultdict(Counter)
         self._stood: dict[str, Counter[str]] = defaultdict(Counter)
         for one in train:
-            self._right[one.attribute].update({fold(value) for value in one.values} - {""})
-            self._stood[one.attribute].update(phrases(one.text).keys())
+            self._right[key(one)].update({fold(value) for value in one.values} - {""})
+            self._stood[key(one)].update(phrases(one.text).keys())
 
     def likeliest(self, one: MarkedText) -> str | None:
         """The value that is right most often, longest first."""
@@ -182,7 +188,7 @@ class _Dictionary:
         return self._best(one, 0.5)
 
     def _best(self, one: MarkedText, least: float) -> str | None:
-        right, stood = self._right[one.attribute], self._stood[one.attribute]
+        right, stood = self._right[self._key(one)], self._stood[self._key(one)]
         ranked = [
             ((right[value] + 0.5) / (max(stood[value], right[value]) + 1), len(value), value, place)
             for value, place in phrases(one.text).items()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 HOW_TO_READ = (
-    "ECE: expected calibration error over 15 bins; “by chance”: what it would be if every probability were right, as few "
-    "predictions never meet them exactly. “right at 25 %”: accuracy of the surest quarter, and so on to all; "
+    "ECE: expected calibration error over 15 bins; “by chance”: what it would be if every probability were right, as "
+    "few predictions never meet them exactly. “right at 25 %”: accuracy of the surest quarter, and so on to all; "
     "“right if ≥ 0.9”: accuracy where the model is at least that sure, and on what share of the predictions it is."
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +44,13 @@ class Judged:
     """A question about one text: its candidates, and what is known of them and of it.
 
     Attributes:
+        values: the words of each candidate.
         features: (candidates, len(FEATURES)).
         about: `NO_ANSWER_FEATURES` but for "best".
     """
 
     candidates: tuple[Candidate, ...]
+    values: tuple[str, ...]
     features: Floats
     about: Mapping[str, float]
 
@@ -133,9 +135,10 @@ class Observations:
     def _judge(
         self, text: str, attribute: int, found: Mapping[str, tuple[int, int]], named: Mapping[str, float]
     ) -> Judged:
-        pointing, taught, told = self.pointings[text, attribute], self._taught[attribute], self._told[attribute]
+        pointing, told = self.pointings[text, attribute], self._told[attribute]
         seen = self._seen(text, attribute)
         best_named = sorted(named, key=lambda value: (-named[value], value))[:_NAMED]
+        taught = self._taught[attribute].apart_from(text)
         known_values = [value for value in found if value in taught.hits or value in told.sure]
         extra = sorted({found[value] for value in (*known_values, *best_named) if value not in seen})
         spans = (*pointing.candidates, *(Candidate(start, end, _UNSEEN) for start, end in extra))
@@ -149,9 +152,9 @@ class Observations:
             "example_rate": _logit((taught.answered + 0.5) / (taught.examples + 1)),
             "answer_rate": _logit((told.answered - own + 0.5) / (max(1, told.texts) - 1 + 1)),
         }
+        values = tuple(fold(text[one.start : one.end]) for one in spans)
         rows = []
-        for number, (one, spoken) in enumerate(zip(spans, speaking, strict=True)):
-            value = fold(text[one.start : one.end])
+        for number, (one, value, spoken) in enumerate(zip(spans, values, speaking, strict=True)):
             others = max([no_answer, *(other.log_probability for other in spans if other is not one)])
             share, count = told.apart_from(text, value, seen.get(value, 0.0), stands=value in found)
             rivals = (odds for other, odds in named.items() if not _overlap(other, value))
@@ -170,7 +173,7 @@ class Observations:
                 "named_gap": spoken - max(rivals, default=0.0),
             }
             rows.append([known[name] for name in FEATURES])
-        return Judged(spans, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
+        return Judged(spans, values, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
 
     def given(self, text: str, attribute: int) -> ExtractionExample | None:
         """The example that answers this very text."""
@@ -225,14 +228,20 @@ def _means(speaking: tuple[npt.NDArray[np.float32], float], bags: Sequence[npt.N
 
 @dataclass(slots=True)
 class _Taught:
-    """What the examples of one attribute say of values."""
+    """What the examples of one attribute say of values.
+
+    Attributes:
+        hits: how many examples have a value; `stood`: in how many it stands; `shapes`: how values look.
+        left_out: phrases of the example that is not counted, see `apart_from`.
+    """
 
     examples: int
     answered: int
     hits: dict[str, int]
     stood: Counter[str]
-    shapes: frozenset[str]
+    shapes: Counter[str]
     texts: dict[str, ExtractionExample]
+    left_out: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, examples: Sequence[ExtractionExample]) -> _Taught:
@@ -240,13 +249,25 @@ class _Taught:
         hits = Counter(fold(value) for value in values)
         hits.pop("", None)
         stood = Counter(phrase for example in examples for phrase in phrases(example.text))
-        shapes = frozenset(shape(value) for value in values)
+        shapes = Counter(shape(value) for value in values)
         return cls(len(examples), len(values), dict(hits), stood, shapes, {one.text: one for one in examples})
+
+    def apart_from(self, text: str) -> _Taught:
+        """What the examples but for `text` say: an example that is judged says nothing of itself."""
+        own = self.texts.get(text)
+        if own is None:
+            return self
+        others = replace(self, examples=self.examples - 1, left_out=frozenset(phrases(text)))
+        if own.value:
+            others.answered -= 1
+            others.hits = dict(Counter(self.hits) - Counter([fold(own.value)]))
+            others.shapes = self.shapes - Counter([shape(own.value)])
+        return others
 
     def logit(self, value: str) -> float:
         """How often a value is the answer where it stands, as log-odds; 0 where it never stood."""
         hits = self.hits.get(value, 0)
-        return _logit((hits + 0.5) / (max(hits, self.stood[value]) + 1))
+        return _logit((hits + 0.5) / (max(hits, self.stood[value] - (value in self.left_out)) + 1))
 
 
 @dataclass(slots=True)

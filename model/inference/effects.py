@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, sparse
+from scipy import optimize, sparse, special
+
+from model.calibration import Calibrator
 
 Floats = npt.NDArray[np.float64]
 Group = tuple[str, ...]
@@ -21,6 +24,8 @@ Group = tuple[str, ...]
 
 _MAX_STEPS = 500
 _LIMIT = 12.0
+_FEATURE_LIMIT = 3.0
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,23 @@ class Cases:
     features: Floats
     groups: Sequence[Sequence[Group]]
 
+    @classmethod
+    def of(cls, parts: Sequence[Cases]) -> Cases:
+        """The cases of at least one part, one after another."""
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.features for part in parts]),
+            [group for part in parts for group in part.groups],
+        )
+
+    @classmethod
+    def calibrated(
+        cls, calibrator: Calibrator, features: npt.NDArray[np.floating[Any]], groups: Sequence[Sequence[Group]]
+    ) -> Cases:
+        """Cases of a calibrator's features, (cases, features), the first of which are its own."""
+        own = features[:, : len(calibrator.features)]
+        return cls(log_odds(calibrator.predict(own)), standardized(calibrator, features), groups)
+
 
 @dataclass(frozen=True, slots=True)
 class Effects:
@@ -49,6 +71,10 @@ class Effects:
         """Logits of cases, (cases,)."""
         of_groups = np.array([self.of(groups) for groups in cases.groups], dtype=np.float64)
         return np.clip(cases.logits + cases.features @ self.weights + of_groups, -_LIMIT, _LIMIT)
+
+    def probabilities(self, cases: Cases) -> Floats:
+        """Probabilities of cases, (cases,), rounded to 1e-6."""
+        return np.asarray(np.round(special.expit(self.logits(cases)), 6), dtype=np.float64)
 
     def of(self, groups: Sequence[Group]) -> float:
         """What the groups of one case add up to."""
@@ -86,6 +112,18 @@ def fit_effects(
     width = cases.features.shape[1]
     values = np.round(found.x * np.concatenate((np.broadcast_to(feature_scale, width), scales)), 6)
     return Effects(values[:width], dict(zip(groups, values[width:].tolist(), strict=True)))
+
+
+def standardized(calibrator: Calibrator, features: npt.NDArray[np.floating[Any]]) -> Floats:
+    """The calibrator's own features in its own units, (n, features), without outliers."""
+    own = features[:, : len(calibrator.features)].astype(np.float64)
+    return np.clip((own - calibrator.center) / calibrator.scale, -_FEATURE_LIMIT, _FEATURE_LIMIT)
+
+
+def log_odds(chances: npt.ArrayLike) -> Floats:
+    """Log-odds of probabilities, within what a few labels can speak against."""
+    clipped = np.clip(np.asarray(chances, dtype=np.float64), _LEAST, 1.0 - _LEAST)
+    return np.asarray(np.log(clipped / (1.0 - clipped)), dtype=np.float64)
 
 
 def _indicators(held: Sequence[Sequence[int]], width: int) -> sparse.csr_array:

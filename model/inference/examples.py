@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from model.calibration import Calibrator
 from model.inference.candidates import CandidateSet
 from model.inference.columns import Column, collapsed, pattern_of
-from model.inference.effects import Cases, Effects, Group, fit_effects
+from model.inference.effects import Cases, Effects, Group, fit_effects, log_odds, standardized
 from model.inference.programs import ColumnPrograms, Pair, Proposal
 from model.inference.suspicion import DETECTION_FEATURES, LESSON_FEATURES
 from model.tuples import Cell, Evidence
@@ -33,7 +34,6 @@ _CANDIDATE_SCALES = {"column": 0.5, "source": 1.0}
 
 _FEATURE_LIMIT = 3.0
 _SIGN_UNIT = 0.3
-_LEAST = 1e-3
 _MOST_SURE = 0.99
 _LIKELY_PROGRAM = 0.3
 _MAX_ROWS_NAMED = 5
@@ -83,7 +83,7 @@ class DetectionLessons:
             ]
             for one, state in zip(known, states, strict=True)
         ]
-        cases = Cases(_logits(probabilities), self._features(features, probabilities), groups)
+        cases = Cases(log_odds(probabilities), self._features(features, probabilities), groups)
         labels = np.array([one.wrong for one in known], dtype=np.float64)
         self._effects = fit_effects(cases, labels, _FEATURE_SCALE, _CELL_SCALES)
         self.known_logits = self._effects.logits(cases)
@@ -99,8 +99,8 @@ class DetectionLessons:
         states = self._states(features, column.codes < 0)
         of_state = {state: self._effects.of([("state", str(attribute), state)]) for state in sorted(set(states))}
         shift = of_value[column.codes] + np.array([of_state[state] for state in states])
-        logits = _logits(probabilities) + self._features(features, probabilities) @ self._effects.weights + shift
-        return np.round(_probabilities(logits), 6)
+        logits = log_odds(probabilities) + self._features(features, probabilities) @ self._effects.weights + shift
+        return np.asarray(np.round(special.expit(logits), 6), dtype=np.float64)
 
     def _groups(self, attribute: int, value: str, left_out: int | None = None) -> list[Group]:
         """The groups of a cell that its value tells; a labelled one is left out of the programs that speak of it."""
@@ -112,9 +112,9 @@ class DetectionLessons:
         return groups
 
     def _features(self, features: npt.NDArray[np.float32], probabilities: Floats) -> Floats:
-        own = np.clip(_logits(probabilities) / _FEATURE_LIMIT, -_FEATURE_LIMIT, _FEATURE_LIMIT)
+        own = np.clip(log_odds(probabilities) / _FEATURE_LIMIT, -_FEATURE_LIMIT, _FEATURE_LIMIT)
         signs = np.clip(features[:, len(DETECTION_FEATURES) :] / _SIGN_UNIT, -_FEATURE_LIMIT, _FEATURE_LIMIT)
-        return np.concatenate((own[:, None], _standardized(self._calibrator, features), signs), axis=1)
+        return np.concatenate((own[:, None], standardized(self._calibrator, features), signs), axis=1)
 
     def _states(self, features: npt.NDArray[np.float32], missing: npt.NDArray[np.bool_]) -> list[str]:
         """Of each cell: missing, or what agreeing tuples say of it."""
@@ -158,19 +158,14 @@ class CandidateLessons:
         labels = [float(value == one.true) for one in labelled for value in one.found.values if value != one.observed]
         self._effects: Effects | None = None
         if labels:
-            logits = np.concatenate([part.logits for part in parts])
-            features = np.concatenate([part.features for part in parts])
-            groups = [group for part in parts for group in part.groups]
-            self._effects = fit_effects(
-                Cases(logits, features, groups), np.array(labels), _FEATURE_SCALE, _CANDIDATE_SCALES
-            )
+            self._effects = fit_effects(Cases.of(parts), np.array(labels), _FEATURE_SCALE, _CANDIDATE_SCALES)
 
     def confidences(self, found: CandidateSet, confidences: Floats) -> Floats:
         """Confidences of the values of one cell, (values,), from the calibrated ones."""
         if self._effects is None or not len(confidences):
             return confidences
         cases = self._cases(found, range(len(found.values)), found.asked.cell)
-        return np.round(_probabilities(self._effects.logits(cases)), 6)
+        return self._effects.probabilities(cases)
 
     def _cases(self, found: CandidateSet, places: Sequence[int], cell: Cell) -> Cases:
         """The candidates of one cell at some places; `cell` is where it stands in the relation that is judged."""
@@ -181,8 +176,7 @@ class CandidateLessons:
             everywhere: list[Group] = [("source", one) for one in sources]
             groups.append([("column", attribute), *everywhere, *((*group, attribute) for group in everywhere)])
         features = found.features[list(places)]
-        logits = _logits(self._calibrator.predict(features[:, : len(self._calibrator.features)]))
-        return Cases(logits, _standardized(self._calibrator, features), groups)
+        return Cases.calibrated(self._calibrator, features, groups)
 
 
 class RepairLessons(CandidateLessons):
@@ -252,18 +246,3 @@ def _sources(found: CandidateSet, place: int, value: str) -> list[str]:
         "in text": value in found.in_text[:1],
     }
     return [name for name, is_told in told.items() if is_told] or ["other"]
-
-
-def _standardized(calibrator: Calibrator, features: npt.NDArray[np.float32]) -> Floats:
-    """The calibrator's own features in its own units, (n, features), without outliers."""
-    own = features[:, : len(calibrator.features)].astype(np.float64)
-    return np.clip((own - calibrator.center) / calibrator.scale, -_FEATURE_LIMIT, _FEATURE_LIMIT)
-
-
-def _logits(probabilities: npt.ArrayLike) -> Floats:
-    clipped = np.clip(np.asarray(probabilities, dtype=np.float64), _LEAST, 1.0 - _LEAST)
-    return np.asarray(np.log(clipped / (1.0 - clipped)), dtype=np.float64)
-
-
-def _probabilities(logits: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits)), dtype=np.float64)

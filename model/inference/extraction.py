@@ -3,8 +3,9 @@
 Every text is read once for a group of attributes, each of which is a question; texts that were answered by hand stand
 in context (RPT, PVLDB 14(8), section 5). Where a value that is known from examples, or that the network is sure of in
 another text, stands in a text, it is a candidate there too. One calibrator says how probable each candidate is,
-another how probable it is that there is no answer. A text is answered by the texts and attributes beside it, never by
-their order.
+another how probable it is that there is no answer; where there are examples enough, both are refitted to how well
+these are answered (`model.inference.answer_lessons`). A text is answered by the texts and attributes beside it, never
+by their order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from model.adapters import with_adapter
 from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
+from model.inference.answer_lessons import AnswerLessons, PractisedAnswer, practice_texts
 from model.inference.answers import Floats, Judged, Observations
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.pointing import AskedAttribute, ExtractionExample, point
@@ -31,6 +33,9 @@ ADAPTER = "extract"
 CALIBRATOR = "extraction"
 NO_ANSWER_CALIBRATOR = "extraction_none"
 _UNTOLD = 0.5
+_LEAST = 0.05
+"""A value less likely than this is no answer; where answered texts were practised on, one less likely than none."""
+
 _AT_ONCE = 64
 """Texts that are counted or judged in one step, between which other tasks get their turns."""
 
@@ -87,10 +92,12 @@ def extract(
     if calibration is None or not {CALIBRATOR, NO_ANSWER_CALIBRATOR} <= calibration.calibrators.keys():
         raise InputError("the checkpoint cannot extract: `python -m model.finetuning.extraction` fits its calibrators")
     began = time.monotonic()
-    observed, tokens = yield from observe(extractor(checkpoint), texts, attributes, progress)
+    practised = practice_texts(texts, attributes)
+    observed, tokens = yield from observe(extractor(checkpoint), [*texts, *practised], attributes, progress)
+    lessons = yield from _learn(calibration, observed, practised)
     answers: dict[tuple[str, int], Extraction] = {}
-    for texts_at_once in _parts(observed.texts):
-        yield [StepCall(partial(_answer, calibration, observed, texts_at_once, answers))]
+    for texts_at_once in _parts(sorted({text for text in texts if text} & set(observed.texts))):
+        yield [StepCall(partial(_answer, lessons, observed, texts_at_once, answers))]
     asked = ((text_id, text, attribute) for text_id, text in enumerate(texts) for attribute in range(len(attributes)))
     extractions = tuple(
         replace(answers.get((text or "", attribute), _BLANK), text_id=text_id, attribute=attribute)
@@ -160,27 +167,51 @@ def _count(observed: Observations, texts: Sequence[str]) -> None:
         observed.count(text)
 
 
+def _learn(calibration: Calibration, observed: Observations, texts: Sequence[str]) -> ModelTask[AnswerLessons]:
+    """What the answered texts teach, each judged as if it were not one of them."""
+    practised: list[PractisedAnswer] = []
+    for texts_at_once in _parts(texts):
+        yield [StepCall(partial(_practise, observed, texts_at_once, practised))]
+    lessons: list[AnswerLessons] = []
+    calibrators = calibration[CALIBRATOR], calibration[NO_ANSWER_CALIBRATOR]
+    yield [StepCall(lambda: lessons.append(AnswerLessons(practised, *calibrators)))]
+    return lessons[0]
+
+
+def _practise(observed: Observations, texts: Sequence[str], practised: list[PractisedAnswer]) -> None:
+    for text in texts:
+        for attribute, judged in enumerate(observed.judge(text)):
+            example = observed.given(text, attribute)
+            if example is not None:
+                practised.append(PractisedAnswer(judged, observed.attributes[attribute].name, example.value))
+
+
 def _answer(
-    calibration: Calibration,
+    lessons: AnswerLessons,
     observed: Observations,
     texts: Sequence[str],
     answers: dict[tuple[str, int], Extraction],
 ) -> None:
     """Answer every question about some texts, into `answers`."""
-    keys = [(text, attribute) for text in texts for attribute in range(len(observed.attributes))]
-    judged = [one for text in texts for one in observed.judge(text)]
-    flat = calibration[CALIBRATOR].predict(np.concatenate([one.features for one in judged]))
-    confidences = np.split(flat, np.cumsum([len(one.candidates) for one in judged])[:-1])
-    about = [one.no_answer_features(own) for one, own in zip(judged, confidences, strict=True)]
-    nothing = calibration[NO_ANSWER_CALIBRATOR].predict(np.stack(about))
-    for (text, attribute), one, own, none in zip(keys, judged, confidences, nothing, strict=True):
-        answers[text, attribute] = _decide(observed, text, attribute, one, own, float(none))
+    for text in texts:
+        for attribute, judged in enumerate(observed.judge(text)):
+            name = observed.attributes[attribute].name
+            confidences = lessons.confidences(judged, name)
+            none = lessons.none(judged, name, confidences)
+            least = none if lessons.learned else _LEAST
+            answers[text, attribute] = _decide(observed, text, attribute, judged, confidences, none, least)
 
 
 def _decide(
-    observed: Observations, text: str, attribute: int, judged: Judged, confidences: Floats, none: float
+    observed: Observations,
+    text: str,
+    attribute: int,
+    judged: Judged,
+    confidences: Floats,
+    none: float,
+    least: float,
 ) -> Extraction:
-    """The likeliest candidate, or none where the text is likelier to tell nothing than to tell something."""
+    """The likeliest candidate; none where it is less likely than `least`, or the text likely tells nothing."""
     given = observed.given(text, attribute)
     if given is not None:
         return _given(given, text)
@@ -188,7 +219,7 @@ def _decide(
         evidence = Evidence("model", (), "the network gave no number")
         return Extraction(0, 0, ExtractionOutcome.ERROR, evidence)
     best = int(np.argmax(confidences)) if len(confidences) else -1
-    if best < 0 or none >= _UNTOLD:
+    if best < 0 or none >= _UNTOLD or confidences[best] < least:
         return Extraction(0, 0, ExtractionOutcome.NONE, Evidence("model", (), "no answer is likely"), confidence=none)
     start, end = judged.candidates[best].start, judged.candidates[best].end
     evidence = observed.reason(text, attribute, judged, best)

@@ -84,3 +84,22 @@ def test_what_speaks_for_the_name_of_an_attribute_is_a_candidate() -> None:
     assert "written as values of that name" in (observed.reason(text, 0, judged, number).detail or "")
     silent = counted([AskedAttribute("weight")], [text], pointings, names).judge(text)[0]
     assert not silent.features[:, FEATURES.index("named")].any()
+
+
+def test_an_example_that_is_judged_says_nothing_of_itself() -> None:
+    own = ExtractionExample("a red-hot mug", "red")
+    others = (
+        ExtractionExample("red cup", "red"),
+        ExtractionExample("red pan", None),
+        ExtractionExample("12 cm pan", "12 cm"),
+    )
+    pointings = {(own.text, 0): pointing(own.text, "mug", 0.3)}
+    with_it, without = (
+        counted([AskedAttribute("color", None, examples)], [own.text], pointings).judge(own.text)[0]
+        for examples in ((*others, own), others)
+    )
+    assert with_it.values == without.values == ("mug", "red")
+    assert np.array_equal(with_it.features, without.features) and with_it.about == without.about
+    assert with_it.features[1, FEATURES.index("is_example")] == 1.0
+    alone = counted([AskedAttribute("color", None, (own,))], [own.text], pointings).judge(own.text)[0]
+    assert alone.values == ("mug",)

@@ -116,6 +116,16 @@ def test_the_value_of_an_example_is_found_in_another_text(extracting: Checkpoint
     assert (one.value, one.start) == ("black", TEXTS[2].index("black"))
 
 
+def test_enough_examples_are_practised_on(extracting: Checkpoint) -> None:
+    """Texts of which all but one are answered: none of them tells a brand, so the last one does not either."""
+    texts = [f"thing {number} in black" for number in range(30)]
+    few, many = ([ExtractionExample(text, None) for text in texts[:count]] for count in (4, 29))
+    said = [answers(extracting, texts[-10:], [AskedAttribute("brand", None, tuple(own))])[-1] for own in (few, many)]
+    assert said[1].outcome is ExtractionOutcome.NONE
+    assert (said[1].confidence or 0.0) > 0.8
+    assert said[0].outcome is ExtractionOutcome.VALUE or (said[0].confidence or 0.0) < 0.8
+
+
 def test_blank_texts_tell_nothing(extracting: Checkpoint) -> None:
     found = answers(extracting, [None, "", " \n"], ATTRIBUTES[:1])
     assert [(one.outcome, one.confidence) for one in found] == [(ExtractionOutcome.NONE, 1.0)] * 3
