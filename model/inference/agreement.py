@@ -32,14 +32,14 @@ LEVELS = (0.999, 0.92, 0.8, 0.6)
 RANDOM_PAIRS = 40_000
 _ROUNDS = 60
 _MISSING = len(LEVELS) + 1
-_FIRST = (0.6, 0.15, 0.1, 0.08, 0.07)
-_SMOOTHING = (0.005, 0.005, 0.01, 0.05, 0.1)
+FIRST = (0.6, 0.15, 0.1, 0.08, 0.07)
+SMOOTHING = (0.005, 0.005, 0.01, 0.05, 0.1)
 _RARITY_WEIGHT = 0.5
 _MOST_RARITY = 3.0
 _LEAST_SHARE, _MOST_SHARE = 1e-7, 0.5
 _LIMIT = 40.0
 _SEEMING = 2.5
-"""Matches that are taken to agree as `_FIRST` says, before any pair is looked at."""
+"""Matches that are taken to agree as `FIRST` says, before any pair is looked at."""
 
 _TAUGHT_SCALE, _TAUGHT_PRIOR = 0.5, 2.0
 """How far known answers may easily move the weights of an attribute, as a factor, and the log-odds of all pairs."""
@@ -82,20 +82,21 @@ def agreement(
     """
     width = len(records.attributes)
     if not len(left) or not width:
-        return Agreement(np.zeros((len(left), width)), _LEAST_SHARE, _log_odds(_LEAST_SHARE))
+        return Agreement(np.zeros((len(left), width)), _LEAST_SHARE, log_odds(_LEAST_SHARE))
     known = np.zeros(len(left), np.int64) if told is None else told
-    observed = _levels(similarities)
-    rarity = _rarity(records, left, observed)
+    observed = levels(similarities)
+    rarity = rarity_of(records, left, observed)
     sides = _distinct_records(records)
-    random = _levels(similarity.of_attributes(*_random_pairs(records, sides)))
-    once, copied = _distinct_pairs(records, left, right, known)
+    random = levels(similarity.of_attributes(*_random_pairs(records, sides)))
+    once, _ = distinct_pairs(records, left, right, known)
+    copied = 0 if records.is_link else int((records.contents[left] == records.contents[right])[once].sum())
     possible = _possible_pairs(records, sides) + copied
     factors, share = _maximized(observed[once], random, rarity[once], possible, known[once])
-    found = Agreement(_weights(factors, observed) + rarity, share, _log_odds(share))
-    return _taught(found, known) if known.any() else found
+    found = Agreement(weights_of(factors, observed) + rarity, share, log_odds(share))
+    return taught(found, known) if known.any() else found
 
 
-def _taught(found: Agreement, known: Ints) -> Agreement:
+def taught(found: Agreement, known: Ints) -> Agreement:
     """The weights of each attribute scaled and the prior moved as known answers ask, and no further than they do."""
     from scipy.optimize import minimize
 
@@ -124,37 +125,37 @@ def _maximized(observed: Ints, random: Ints, rarity: Floats, possible: int, know
         What each level of each attribute says, (attributes, levels), and the share of pairs that match.
     """
     attributes = range(observed.shape[1])
-    of_others = np.stack([_shares(random[:, a], np.ones(len(random)), np.array(_SMOOTHING)) for a in attributes])
-    of_matches = np.tile(np.array(_FIRST), (len(attributes), 1))
+    of_others = np.stack([shares_of(random[:, a], np.ones(len(random)), np.array(SMOOTHING)) for a in attributes])
+    of_matches = np.tile(np.array(FIRST), (len(attributes), 1))
     share = float(np.clip(len(observed) / 4 / max(1, possible), _LEAST_SHARE, _MOST_SHARE))
     for _ in range(_ROUNDS):
-        factors, prior = np.log(of_matches) - np.log(of_others), _log_odds(share)
-        matched = _sigmoid((_weights(factors, observed) + rarity).sum(axis=1) + prior)
+        factors, prior = np.log(of_matches) - np.log(of_others), log_odds(share)
+        matched = _sigmoid((weights_of(factors, observed) + rarity).sum(axis=1) + prior)
         matched = np.where(known == 0, matched, known > 0)
-        by_chance = float(_sigmoid(_weights(factors, random).sum(axis=1) + prior).mean()) if len(random) else 0.0
+        by_chance = float(_sigmoid(weights_of(factors, random).sum(axis=1) + prior).mean()) if len(random) else 0.0
         share = float(np.clip(max(matched.sum() / max(1, possible), by_chance), _LEAST_SHARE, _MOST_SHARE))
-        of_matches = np.stack([_shares(observed[:, a], matched, _SEEMING * np.array(_FIRST)) for a in attributes])
+        of_matches = np.stack([shares_of(observed[:, a], matched, _SEEMING * np.array(FIRST)) for a in attributes])
     return np.log(of_matches) - np.log(of_others), share
 
 
-def _weights(factors: Floats, levels: Ints) -> Floats:
+def weights_of(factors: Floats, levels: Ints) -> Floats:
     """What is said of each pair by each attribute, 0 where a value is missing, (pairs, attributes)."""
     return np.take_along_axis(np.pad(factors, ((0, 0), (0, 1))).T, levels, axis=0)
 
 
-def _shares(levels: Ints, counted: Floats, smoothing: Floats) -> Floats:
+def shares_of(levels: Ints, counted: Floats, smoothing: Floats) -> Floats:
     """The share of each level but the missing one, (levels,)."""
     counts = np.bincount(levels, weights=counted, minlength=_MISSING + 1)[:_MISSING] + smoothing
     return np.asarray(counts / counts.sum())
 
 
-def _levels(similarities: npt.NDArray[np.float32]) -> Ints:
+def levels(similarities: npt.NDArray[np.float32]) -> Ints:
     """0 where an attribute agrees exactly, up to len(LEVELS) where it does not, one more where a value is missing."""
     found = (similarities[..., None] < np.array(LEVELS)).sum(axis=-1)
     return np.where(np.isnan(similarities), _MISSING, found).astype(np.int64)
 
 
-def _rarity(records: Records, left: Ints, observed: Ints) -> Floats:
+def rarity_of(records: Records, left: Ints, observed: Ints) -> Floats:
     """What it adds that the value on which both agree exactly is rarer than such values are, (pairs, attributes)."""
     added = np.zeros(observed.shape)
     once = np.concatenate(_distinct_records(records))
@@ -170,18 +171,29 @@ def _rarity(records: Records, left: Ints, observed: Ints) -> Floats:
     return np.clip(added, -_MOST_RARITY, _MOST_RARITY) * _RARITY_WEIGHT
 
 
+def strangers(records: Records) -> tuple[Ints, Ints]:
+    """Pairs of distinct records, drawn evenly, nearly all of which do not match; the same for the same records."""
+    return _random_pairs(records, _distinct_records(records))
+
+
+def possible_pairs(records: Records) -> int:
+    """Pairs of distinct records."""
+    return _possible_pairs(records, _distinct_records(records))
+
+
 def _distinct_records(records: Records) -> tuple[Ints, ...]:
     """The first record of each content on each side."""
     sides = [np.nonzero(records.sides == side)[0] for side in ((0, 1) if records.is_link else (0,))]
     return tuple(side[np.sort(np.unique(records.contents[side], return_index=True)[1])] for side in sides)
 
 
-def _distinct_pairs(records: Records, left: Ints, right: Ints, known: Ints) -> tuple[Ints, int]:
-    """The first pair of each two contents and answer, and how many of them are copies in one table."""
+def distinct_pairs(records: Records, left: Ints, right: Ints, known: Ints) -> tuple[Ints, Ints]:
+    """The first pair of each two contents and answer, in order, and which of these each pair is like, (pairs,)."""
     contents = records.contents[left], records.contents[right]
     pair = np.minimum(*contents) * len(records) + np.maximum(*contents)
-    once = np.sort(np.unique(pair * 3 + known + 1, return_index=True)[1])
-    return once, 0 if records.is_link else int((contents[0] == contents[1])[once].sum())
+    _, first, like = np.unique(pair * 3 + known + 1, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[like]
 
 
 def _random_pairs(records: Records, sides: tuple[Ints, ...]) -> tuple[Ints, Ints]:
@@ -202,7 +214,7 @@ def _possible_pairs(records: Records, sides: tuple[Ints, ...]) -> int:
     return first * len(sides[1]) if records.is_link else first * (first - 1) // 2
 
 
-def _log_odds(share: float) -> float:
+def log_odds(share: float) -> float:
     return float(np.log(share / (1 - share)))
 
 

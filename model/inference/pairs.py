@@ -240,9 +240,17 @@ class PairJudge:
         Raises:
             InputError: it has none.
         """
-        if checkpoint.rarity is None or JUDGE not in checkpoint.judges:
+        judge = cls.known(checkpoint)
+        if judge is None:
             message = "the checkpoint cannot judge pairs: `python -m model.finetuning.pairs` trains what it needs"
             raise InputError(message)
+        return judge
+
+    @classmethod
+    def known(cls, checkpoint: Checkpoint) -> PairJudge | None:
+        """The judge of a checkpoint, None where it has none."""
+        if checkpoint.rarity is None or JUDGE not in checkpoint.judges:
+            return None
         return cls(checkpoint.rarity, checkpoint.judges[JUDGE])
 
     def probabilities(self, features: npt.NDArray[np.float32]) -> Floats:

@@ -30,7 +30,9 @@ from model.inference.blocking import Blocking, BlockingPlan
 from model.inference.clustering import Cardinality, Cluster, ClusteringOptions, Clusters, DoubtfulPair, cluster_pairs
 from model.inference.columns import Floats, Ints
 from model.inference.consolidation import ConsolidationOptions, Consolidator, Preference, PreferenceExample
+from model.inference.deduplication import WHOLE_RECORD, PairsOfTable
 from model.inference.matching import stand
+from model.inference.pairs import PairJudge
 from model.inference.records import Records
 from model.inference.similarity import PairFeatures, Similarity
 from model.tuples import AttributeAgreement, Decision, JudgedPair, PairExample, RecordPlace, Relation, Usage, Value
@@ -229,6 +231,7 @@ class _Resolution:
     agreed: Agreement
     probabilities: Floats
     clusters: Clusters
+    _similarity: Similarity
 
     def __init__(
         self, relations: Sequence[Relation], options: ResolutionOptions, checkpoint: Checkpoint | None
@@ -263,7 +266,7 @@ class _Resolution:
         return {
             "block": lambda: iter((self._block,)),
             "compare": self._comparing,
-            "judge": lambda: iter((self._judge,)),
+            "judge": self._judging,
             "cluster": lambda: iter((self._cluster,)),
             "consolidate": self._reporting,
         }
@@ -275,38 +278,56 @@ class _Resolution:
         self.left, self.right = np.divmod(np.unique(keys), max(1, len(self.records)))
 
     def _comparing(self) -> Iterator[Step]:
-        similarity = Similarity(self.records, self.blocking.vectors)
+        self._similarity = Similarity(self.records, self.blocking.vectors)
         for start in range(0, len(self.left), _PAIRS_PER_STEP):
-            yield partial(self._compare, similarity, slice(start, start + _PAIRS_PER_STEP))
-        yield partial(self._agree, similarity)
+            yield partial(self._compare, slice(start, start + _PAIRS_PER_STEP))
+        yield self._agree
 
-    def _compare(self, similarity: Similarity, chosen: slice) -> None:
+    def _compare(self, chosen: slice) -> None:
         """The features of some pairs, which only rivals need, or how alike their attributes are."""
         left, right = self.left[chosen], self.right[chosen]
         if self.records.is_link:
-            self._parts.append(similarity.features(left, right))
+            self._parts.append(self._similarity.features(left, right))
         else:
-            alone = similarity.of_attributes(left, right)
+            alone = self._similarity.of_attributes(left, right)
             self._parts.append(PairFeatures((), np.zeros((len(left), 0), np.float32), alone))
 
-    def _agree(self, similarity: Similarity) -> None:
+    def _agree(self) -> None:
         none = np.zeros((0, len(self.records.attributes)), np.float32)
         self.similarities = np.concatenate([none, *(part.similarities for part in self._parts)])
         told = self._answers()
-        self.agreed = agreement(self.records, similarity, self.left, self.right, self.similarities, told)
+        self.agreed = agreement(self.records, self._similarity, self.left, self.right, self.similarities, told)
 
-    def _judge(self) -> None:
-        told = self._answers()
+    def _judging(self) -> Iterator[Step]:
+        """Pairs of two tables by their rivals; of one table, or where two are too small to teach anything, by trees
+        and agreement, or by agreement alone where the checkpoint has no trees."""
+        yield self._stand
+        judge = None if self._checkpoint is None else PairJudge.known(self._checkpoint)
+        if self._method is Method.AGREEMENT and judge is not None and len(self.left):
+            told = self._answers()
+            pairs = PairsOfTable(self.records, self._similarity, judge, self.left, self.right, self.similarities, told)
+            yield from pairs.steps()
+            yield lambda: self._take(pairs.result())
+        yield self._end_judging
+
+    def _stand(self) -> None:
+        """Judge two tables by rivals, or say by agreement alone what others may say better."""
         standings = None
         if self._parts and self.records.is_link:
-            standings = stand(self._compared(), self.left, self.right, self.records.contents, told)
+            standings = stand(self._compared(), self.left, self.right, self.records.contents, self._answers())
         if standings is None:
             self.probabilities = self.agreed.probabilities
         else:
             self._method = Method.RIVALS
             self.probabilities = standings.probabilities(self._calibrator())
-        self.probabilities = np.where(told == 0, self.probabilities, (told > 0).astype(np.float64))
         self._parts.clear()
+
+    def _take(self, agreed: Agreement) -> None:
+        self.agreed, self.probabilities = agreed, agreed.probabilities
+
+    def _end_judging(self) -> None:
+        told = self._answers()
+        self.probabilities = np.where(told == 0, self.probabilities, (told > 0).astype(np.float64))
 
     def _compared(self) -> PairFeatures:
         values = np.concatenate([part.values for part in self._parts])
@@ -370,12 +391,12 @@ class _Resolution:
     def judged(self, pair: int) -> JudgedPair:
         """One candidate pair with what each attribute says, the weightiest first."""
         probability = round(float(self.probabilities[pair]), 6)
+        weights = self.agreed.weights[pair].tolist()
         said = [
             AttributeAgreement(name, None if np.isnan(similarity) else round(float(similarity), 4), round(weight, 4))
-            for name, similarity, weight in zip(
-                self.records.names, self.similarities[pair], self.agreed.weights[pair].tolist(), strict=True
-            )
+            for name, similarity, weight in zip(self.records.names, self.similarities[pair], weights, strict=False)
         ]
+        said += [AttributeAgreement(WHOLE_RECORD, None, round(weight, 4)) for weight in weights[len(said) :]]
         said.sort(key=lambda one: (-abs(one.weight), one.attribute))
         left, right = (self.records.places[int(side[pair])] for side in (self.left, self.right))
         left, right = min(left, right), max(left, right)
