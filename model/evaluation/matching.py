@@ -124,8 +124,8 @@ def evaluate_cluster(bench: Path, checkpoint: Checkpoint, progress: Progress | N
         began = time.monotonic()
         result = run_task(checkpoint, resolve(checkpoint, [entity_set.relation], ResolutionOptions(consolidate=False)))
         said = [entity.members for entity in result.entities]
-        rows.append(_entity_row(name, said, truth, time.monotonic() - began))
-        rows.append(_equal_column_row(name, entity_set.relation, truth))
+        rows.append(entity_row(name, said, truth, time.monotonic() - began))
+        rows.append(equal_column_row(name, entity_set.relation, truth))
         if progress is not None:
             progress("cluster", len(rows) // 2, len(ENTITY_SETS) + 1)
     rows.append(_linked_row(bench, checkpoint, _LINKED_ENTITIES))
@@ -137,7 +137,7 @@ def evaluate_cluster(bench: Path, checkpoint: Checkpoint, progress: Progress | N
     return [EvaluationTable("cluster", "entities end to end", tuple(rows), (note,))]
 
 
-def _equal_column_row(name: str, relation: Relation, truth: Mapping[RecordPlace, str]) -> EvaluationRow:
+def equal_column_row(name: str, relation: Relation, truth: Mapping[RecordPlace, str]) -> EvaluationRow:
     """The baseline without learning: records that hold the same in one column, of the columns the best."""
     found = {}
     for attribute, column in enumerate(relation.attributes):
@@ -146,7 +146,7 @@ def _equal_column_row(name: str, relation: Relation, truth: Mapping[RecordPlace,
         for tuple_id, value in enumerate(relation.column(attribute)):
             groups[f"={value}" if value else f"?{tuple_id}"].append(RecordPlace(0, tuple_id))
         label = f"{name}: one column equal, {column}"
-        found[column] = _entity_row(label, list(groups.values()), truth, time.monotonic() - began)
+        found[column] = entity_row(label, list(groups.values()), truth, time.monotonic() - began)
     return max(found.values(), key=lambda row: row.figures["pairwise F1"].value)
 
 
@@ -159,7 +159,7 @@ def _linked_row(bench: Path, checkpoint: Checkpoint, name: str) -> EvaluationRow
         truth |= {RecordPlace(1, right): f"0:{left}" for left, right, label in matching.parts[part] if label}
     began = time.monotonic()
     result = run_task(left_out, resolve(left_out, matching.relations, ResolutionOptions(consolidate=False)))
-    return _entity_row(name, [entity.members for entity in result.entities], truth, time.monotonic() - began)
+    return entity_row(name, [entity.members for entity in result.entities], truth, time.monotonic() - began)
 
 
 def with_calibrator(checkpoint: Checkpoint, calibrator: Calibrator) -> Checkpoint:
@@ -168,7 +168,7 @@ def with_calibrator(checkpoint: Checkpoint, calibrator: Calibrator) -> Checkpoin
     return replace(checkpoint, calibration=Calibration({**known, CALIBRATOR: calibrator}))
 
 
-def _entity_row(
+def entity_row(
     name: str, said: Sequence[Sequence[RecordPlace]], truth: Mapping[RecordPlace, str], seconds: float
 ) -> EvaluationRow:
     """Pairwise precision, recall and F1 of entities."""

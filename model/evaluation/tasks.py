@@ -19,6 +19,7 @@ from model.evaluation.imputation import evaluate_imputation
 from model.evaluation.leaks import evaluate_leaks
 from model.evaluation.matching import evaluate_block, evaluate_cluster, evaluate_match
 from model.evaluation.normalization import evaluate_normalize
+from model.evaluation.one_table import evaluate_one_table
 from model.evaluation.pair_matching import evaluate_pairs
 from model.evaluation.prefix_completion import evaluate_completion
 from model.evaluation.reconstruction import evaluate_reconstruction
@@ -84,7 +85,10 @@ TASKS: dict[str, Measure] = {
     "pairs": lambda source, checkpoint, resampling, progress: evaluate_pairs(
         source.bench, source.corpus_for("pairs"), checkpoint, resampling, progress
     ),
-    "cluster": lambda source, checkpoint, resampling, progress: evaluate_cluster(source.bench, checkpoint, progress),
+    "cluster": lambda source, checkpoint, resampling, progress: [
+        *evaluate_cluster(source.bench, checkpoint, progress),
+        *evaluate_one_table(source.bench, source.corpus, checkpoint, progress),
+    ],
     "schema": lambda source, checkpoint, resampling, progress: evaluate_schema(
         source.bench, checkpoint, source.corpus, resampling=resampling, progress=progress
     ),

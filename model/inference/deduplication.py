@@ -59,6 +59,7 @@ _BAND = 0.01
 _SEEMING = 2.5
 _FIRST_OF_OTHERS = (0.02, 0.03, 0.05, 0.2, 0.7)
 _COMMON, _TOGETHER = 0.02, 0.95
+_TOO_MANY = 0.5
 _PAIRS_PER_STEP = 500
 
 
@@ -128,6 +129,8 @@ class PairsOfTable:
         """How differently matches and strangers agree on a group of attributes; the others say which pairs match."""
         chosen = self._once[sample]
         matched = special.expit(self._read(sample, np.nonzero(self._groups != group)[0]))
+        if matched.mean() > _TOO_MANY:
+            return  # the others do not tell records apart: without this group nearly all are one
         for attribute in np.nonzero(self._groups == group)[0].tolist():
             every = np.ones(len(self._strangers))
             of_strangers = shares_of(self._strangers[:, attribute], every, np.array(SMOOTHING))
@@ -135,7 +138,7 @@ class PairsOfTable:
             divergences[attribute] = round(float((of_matches * np.log(of_matches / of_strangers)).sum()), 6)
 
     def _choose(self, divergences: Mapping[int, float]) -> None:
-        """Show the trees the attributes that tell something; a single one they see in any case."""
+        """Show the trees the attributes that tell something, and those of which that is not known."""
         share, least = TELLING
         enough = min(least, share * max(divergences.values(), default=0.0))
         width = len(self._groups)

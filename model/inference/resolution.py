@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
@@ -30,7 +30,7 @@ from model.inference.blocking import Blocking, BlockingPlan
 from model.inference.clustering import Cardinality, Cluster, ClusteringOptions, Clusters, DoubtfulPair, cluster_pairs
 from model.inference.columns import Floats, Ints
 from model.inference.consolidation import ConsolidationOptions, Consolidator, Preference, PreferenceExample
-from model.inference.deduplication import WHOLE_RECORD, PairsOfTable
+from model.inference.deduplication import MOST_PAIRS, WHOLE_RECORD, PairsOfTable
 from model.inference.matching import stand
 from model.inference.pairs import PairJudge
 from model.inference.records import Records
@@ -51,6 +51,7 @@ Step = Callable[[], None]
 
 _PAIRS_PER_STEP = 20_000
 _ENTITIES_PER_STEP = 1_000
+_PAIRS_READ_PER_SECOND = 2_500
 
 
 class Method(StrEnum):
@@ -186,7 +187,7 @@ def plan_resolution(relations: Sequence[Relation], options: ResolutionOptions | 
         InputError: neither one relation nor two.
         OptionError: an option out of range.
     """
-    return _Resolution(relations, options or ResolutionOptions(), None).blocking.plan()
+    return _Resolution(relations, options or ResolutionOptions(), None).plan()
 
 
 def plan_task(relations: Sequence[Relation], options: ResolutionOptions | None = None) -> ModelTask[BlockingPlan]:
@@ -260,6 +261,12 @@ class _Resolution:
         )
         self._consolidator = self._make_consolidator() if options.consolidate else None
         self.blocking = Blocking(self.records, candidates)
+
+    def plan(self, candidate_pairs: int | None = None) -> BlockingPlan:
+        """What is compared; of one table most pairs are read by trees as well."""
+        plan = self.blocking.plan(candidate_pairs)
+        read = 0 if self.records.is_link else min(plan.candidate_pairs, MOST_PAIRS)
+        return replace(plan, seconds=round(plan.seconds + read / _PAIRS_READ_PER_SECOND, 1))
 
     def stages(self) -> dict[str, Callable[[], Iterator[Step]]]:
         """The stages in order; each gives its steps one by one, once those before have been done."""
@@ -382,7 +389,7 @@ class _Resolution:
             tuple(self._judged),
             tuple(self._doubt(one) for one in self.clusters.conflicts),
             tuple(self._doubt(one) for one in questions),
-            self.blocking.plan(len(self.left)),
+            self.plan(len(self.left)),
             self._method,
             Usage(tuples=len(self.records), seconds=seconds),
             tuple(np.histogram(self.probabilities, bins=BINS, range=(0.0, 1.0))[0].tolist()),
