@@ -42,7 +42,10 @@ MAX_ASSIGNED = 5_000
 """Records of a component that are assigned one to one exactly; a larger component takes its surest pairs first."""
 
 MISSING_WEIGHT = 0.25
-"""What a pair that was never a candidate weighs against joining, in log-odds: as if judged .44 at a threshold of .5."""
+"""What a pair that was never a candidate weighs against joining, in log-odds: as if judged .44 at a threshold of .5.
+
+It weighs less where records have as many likely candidates as they could keep: of an entity of hundreds of records each
+sees twenty, and that it saw no more of them tells nothing."""
 
 MISSING_PER_PAIR = 6
 """So many of them count for each judged pair between two groups, for blocking names only some pairs of a large entity.
@@ -82,6 +85,7 @@ class ClusteringOptions:
         max_cluster_size: records of a cluster at most, 2 or more; None means MAX_CLUSTER_SIZE.
         sides: the table of each record, needed by ONE_TO_ONE and ONE_TO_MANY, which know tables 0 and 1.
         cardinality: ONE_TO_MANY lets each record of table 1 join one of table 0, which may have many.
+        candidates: how many candidates each record could keep at most; None where all that are alike were judged.
 
     Raises:
         OptionError: a number out of its range, a band upside down, or a cardinality without sides.
@@ -92,6 +96,7 @@ class ClusteringOptions:
     max_cluster_size: int | None = None
     sides: Sequence[int] | Ints | None = None
     cardinality: Cardinality = Cardinality.MANY_TO_MANY
+    candidates: int | None = None
 
     def __post_init__(self) -> None:
         low, high = self.review_band
@@ -213,21 +218,25 @@ class _Link(NamedTuple):
     weight: float
     judged: int
 
-    def gain(self, possible: int) -> float:
-        """What joining them brings, where `possible` pairs lie between them."""
-        return self.weight - MISSING_WEIGHT * min(possible - self.judged, MISSING_PER_PAIR * self.judged)
+    def gain(self, possible: int, missing: float) -> float:
+        """What joining them brings; `possible` pairs lie between them, one that was not judged weighs `missing`."""
+        return self.weight - missing * min(possible - self.judged, MISSING_PER_PAIR * self.judged)
 
 
 _NO_LINK = _Link(0.0, 0)
 
 
 class _Grouping(NamedTuple):
-    """The group of each record, the records whose group could not grow, and whether the answer is approximate."""
+    """The group of each record, the records whose group could not grow, and whether the answer is approximate.
+
+    `missing` is what a pair of each record weighs that was never a candidate; None where it counts nothing.
+    """
 
     labels: Ints
     capped: Bools
     is_approximate: bool = False
     cut_pairs: int = 0
+    missing: Floats | None = None
 
 
 def cluster_pairs(
@@ -364,7 +373,7 @@ def _mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _group(count: int, pairs: _Pairs, sides: Ints, options: ClusteringOptions) -> _Grouping:
     if options.cardinality is Cardinality.MANY_TO_MANY:
-        return _correlate(count, pairs, options.most)
+        return _correlate(count, pairs, options.most, options.candidates)
     likely = pairs.where(pairs.weight > 0)
     swapped = sides[likely.left] == 1
     first, second = np.where(swapped, likely.right, likely.left), np.where(swapped, likely.left, likely.right)
@@ -373,7 +382,7 @@ def _group(count: int, pairs: _Pairs, sides: Ints, options: ClusteringOptions) -
     return _take_surest(count, first, second, likely.weight, options.most - 1)
 
 
-def _correlate(count: int, pairs: _Pairs, most: int) -> _Grouping:
+def _correlate(count: int, pairs: _Pairs, most: int, candidates: int | None) -> _Grouping:
     """Correlation clustering of each component.
 
     Components are those of the pairs from the threshold on. A pair below it, wherever the review band begins, speaks
@@ -381,14 +390,26 @@ def _correlate(count: int, pairs: _Pairs, most: int) -> _Grouping:
     """
     likely = pairs.where(pairs.weight > 0)
     components = _components(count, likely, max(MAX_COMPONENT, most))
+    missing = _missing_weights(components, likely, candidates)
     labels, capped = components.copy(), np.zeros(count, dtype=bool)
     for records, inside in _by_component(components, pairs):
-        found, its_capped = _correlate_component(len(records), inside, most)
+        found, its_capped = _correlate_component(len(records), inside, most, float(missing[records[0]]))
         labels[records] = records[found]
         capped[records] = its_capped
     same = labels[likely.left] == labels[likely.right]
     cut = int((components[likely.left] != components[likely.right]).sum())
-    return _Grouping(_connected(count, likely.where(same)), capped, cut_pairs=cut)
+    return _Grouping(_connected(count, likely.where(same)), capped, cut_pairs=cut, missing=missing)
+
+
+def _missing_weights(components: Ints, likely: _Pairs, candidates: int | None) -> Floats:
+    """What a pair that was never a candidate weighs for each record, (count,): less in components of full records."""
+    count = len(components)
+    if candidates is None:
+        return np.full(count, MISSING_WEIGHT)
+    seen = np.bincount(np.concatenate((likely.left, likely.right)), minlength=count)
+    sizes = np.bincount(components, minlength=count)
+    full = np.bincount(components, np.minimum(1, seen / candidates) ** 2, count) / np.maximum(1, sizes)
+    return np.asarray((MISSING_WEIGHT * (1 - full))[components])
 
 
 def _connected(count: int, pairs: _Pairs) -> Ints:
@@ -443,16 +464,16 @@ def _by_component(components: Ints, pairs: _Pairs) -> Iterator[tuple[Ints, _Pair
         )
 
 
-def _correlate_component(count: int, pairs: _Pairs, most: int) -> tuple[list[int], list[bool]]:
+def _correlate_component(count: int, pairs: _Pairs, most: int, missing: float) -> tuple[list[int], list[bool]]:
     """The group of each record of one component, by the number of one of its records, and whether it is capped."""
     neighbours: list[dict[int, float]] = [{} for _ in range(count)]
     for left, right, weight in zip(pairs.left.tolist(), pairs.right.tolist(), pairs.weight.tolist(), strict=True):
         neighbours[left][right] = neighbours[right][left] = weight
-    groups = _Groups(neighbours, most)
+    groups = _Groups(neighbours, most, missing)
     groups.agglomerate()
     labels = groups.labels()
     capped = [labels[record] in groups.capped for record in range(count)]
-    _improve(labels, neighbours, most)
+    _improve(labels, neighbours, most, missing)
     return labels, capped
 
 
@@ -464,8 +485,9 @@ class _Groups:
     and a join renews only the links of the group with fewer of them.
     """
 
-    def __init__(self, neighbours: Sequence[dict[int, float]], most: int) -> None:
+    def __init__(self, neighbours: Sequence[dict[int, float]], most: int, missing: float) -> None:
         self._most = most
+        self._missing = missing
         self._links = [{other: _Link(weight, 1) for other, weight in near.items()} for near in neighbours]
         self._members: list[list[int]] = [[record] for record in range(len(neighbours))]
         self._heap = [
@@ -503,7 +525,7 @@ class _Groups:
 
     def _sureness(self, left: int, right: int) -> float:
         link = self._links[left][right]
-        return link.gain(len(self._members[left]) * len(self._members[right])) / link.judged
+        return link.gain(len(self._members[left]) * len(self._members[right]), self._missing) / link.judged
 
     def _join(self, left: int, right: int) -> None:
         if len(self._links[left]) < len(self._links[right]):
@@ -526,7 +548,7 @@ class _Groups:
                 heappush(self._heap, (-sureness, min(left, other), max(left, other)))
 
 
-def _improve(labels: list[int], neighbours: Sequence[dict[int, float]], most: int) -> None:
+def _improve(labels: list[int], neighbours: Sequence[dict[int, float]], most: int, missing: float) -> None:
     """Move single records to the group that they belong to more, or out of theirs, until none moves."""
     sizes = Counter(labels)
     empty = [label for label in range(len(labels) - 1, -1, -1) if not sizes[label]]
@@ -534,7 +556,7 @@ def _improve(labels: list[int], neighbours: Sequence[dict[int, float]], most: in
     for _ in range(_MAX_ROUNDS):
         touched: set[int] = set()
         for record in waiting:
-            target = _better(record, labels, neighbours[record], sizes, most)
+            target = _better(record, labels, neighbours[record], sizes, most, missing)
             if target == labels[record]:
                 continue
             _leave(record, labels, sizes, empty)
@@ -552,7 +574,9 @@ def _leave(record: int, labels: list[int], sizes: Counter[int], empty: list[int]
         empty.append(labels[record])
 
 
-def _better(record: int, labels: Sequence[int], near: dict[int, float], sizes: Counter[int], most: int) -> int:
+def _better(
+    record: int, labels: Sequence[int], near: dict[int, float], sizes: Counter[int], most: int, missing: float
+) -> int:
     """The group that one record belongs to most, -1 for one of its own; its own group among equals."""
     links: dict[int, tuple[float, int]] = {}
     for other, weight in near.items():
@@ -561,11 +585,11 @@ def _better(record: int, labels: Sequence[int], near: dict[int, float], sizes: C
     own = labels[record]
     best, best_gain = own, 0.0
     if sizes[own] > 1:
-        best_gain = _Link(*links.pop(own, _NO_LINK)).gain(sizes[own] - 1)
+        best_gain = _Link(*links.pop(own, _NO_LINK)).gain(sizes[own] - 1, missing)
         if best_gain < -_LEAST_GAIN:
             best, best_gain = -1, 0.0
     for group, link in links.items():
-        gain = _Link(*link).gain(sizes[group]) if link[0] > best_gain else 0.0
+        gain = _Link(*link).gain(sizes[group], missing) if link[0] > best_gain else 0.0
         if gain > best_gain + _LEAST_GAIN and sizes[group] < most:
             best, best_gain = group, gain
     return best
@@ -636,7 +660,7 @@ def _result(
     pairs: _Pairs, grouping: _Grouping, order: Ints, keys: Sequence[str], options: ClusteringOptions
 ) -> Clusters:
     """The answer in the caller's record numbers; `order` has them in canonical order."""
-    beliefs = _beliefs(len(order), pairs, grouping.labels, options.cardinality is Cardinality.MANY_TO_MANY)
+    beliefs = _beliefs(len(order), pairs, grouping)
     clusters = _clusters(grouping, beliefs, order, keys)
     cluster_of = np.zeros(len(order), dtype=np.int64)
     for place, cluster in enumerate(clusters):
@@ -703,8 +727,9 @@ def _id(keys: Iterator[str]) -> str:
     return f"ent_{digest.hexdigest()[:_ID_DIGITS]}"
 
 
-def _beliefs(count: int, pairs: _Pairs, labels: Ints, missing_counts: bool) -> Floats:
+def _beliefs(count: int, pairs: _Pairs, grouping: _Grouping) -> Floats:
     """The probability that each record belongs to its cluster, as `Cluster` defines it, (count,)."""
+    labels = grouping.labels
     records = np.concatenate((pairs.left, pairs.right))
     others = labels[np.concatenate((pairs.right, pairs.left))]
     found, place = np.unique(records * count + others, return_inverse=True)
@@ -712,9 +737,9 @@ def _beliefs(count: int, pairs: _Pairs, labels: Ints, missing_counts: bool) -> F
     judged = np.bincount(place, minlength=len(found)).astype(np.float64)
     total = np.bincount(place, np.tile(_logits(pairs.probability), 2), minlength=len(found))
     own = labels[record] == group
-    if missing_counts:
+    if grouping.missing is not None:
         possible = np.bincount(labels, minlength=count)[group] - own
-        total = total - MISSING_WEIGHT * np.minimum(possible - judged, MISSING_PER_PAIR * judged)
+        total = total - grouping.missing[record] * np.minimum(possible - judged, MISSING_PER_PAIR * judged)
     likely = 1 / (1 + np.exp(-np.clip(total / judged, -_MAX_LOGIT, _MAX_LOGIT)))
     support, rival = np.ones(count), np.zeros(count)
     support[record[own]] = likely[own]

@@ -258,6 +258,7 @@ class _Resolution:
             options.max_cluster_size,
             self.records.sides if self.records.is_link else None,
             options.cardinality or Cardinality.MANY_TO_MANY,
+            candidates,
         )
         self._consolidator = self._make_consolidator() if options.consolidate else None
         self.blocking = Blocking(self.records, candidates)

@@ -82,6 +82,16 @@ def test_two_groups_are_not_glued_by_one_pair() -> None:
     assert members(clustered(8, [*groups, (3, 4, 0.99)])) == [tuple(range(8))]
 
 
+def test_records_whose_candidates_all_match_may_belong_to_a_larger_entity() -> None:
+    """Two groups of six with one doubtful pair in between: with five candidates each they could not see more."""
+    groups = [(a, b, 0.9) for start in (0, 6) for a in range(start, start + 6) for b in range(a + 1, start + 6)]
+    judged = [*groups, (5, 6, 0.75)]
+    apart, together = [tuple(range(6)), tuple(range(6, 12))], [tuple(range(12))]
+    assert members(clustered(12, judged)) == members(clustered(12, judged, candidates=20)) == apart
+    assert members(clustered(12, judged, candidates=5)) == together
+    assert clustered(12, judged, candidates=5).clusters[0].confidence > 0.7
+
+
 def test_a_record_moves_to_the_group_that_it_belongs_to_more() -> None:
     """5 joins 0 first, surest of all, but three others have more to say together."""
     judged = [(0, 5, 0.96), (1, 5, 0.8), (2, 5, 0.8), (3, 5, 0.8), (0, 1, 0.01), (0, 2, 0.01), (0, 3, 0.01)]
@@ -230,10 +240,10 @@ def test_ten_thousand_identical_names_join_with_few_joins_and_little_work(monkey
     looked = 0
     gain = clustering._Link.gain
 
-    def counted(link: clustering._Link, possible: int) -> float:
+    def counted(link: clustering._Link, possible: int, missing: float) -> float:
         nonlocal looked
         looked += 1
-        return gain(link, possible)
+        return gain(link, possible, missing)
 
     monkeypatch.setattr(clustering._Link, "gain", counted)
     left = np.repeat(np.arange(count), near)
