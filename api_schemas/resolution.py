@@ -100,7 +100,7 @@ class EntityCluster(Answer):
 class ColumnAgreement(Answer):
     """What one column says of a pair."""
 
-    column: str
+    column: str = Field(description="or `(the record as a whole)`, what trees say of all telling columns together")
     similarity: float | None = Field(description="0 to 1; null where a value is missing")
     weight: float = Field(description="natural log of the Bayes factor: above 0 for one entity, below 0 against")
 
@@ -162,6 +162,8 @@ class ResolutionResponse(Answer):
     questions: list[DoubtfulPair] = Field(description="pairs whose answer would teach most, as `examples`")
     plan: ResolutionPlan
     histogram: list[int] = Field(description="candidate pairs by probability, in 20 bins of .05 from 0 to 1")
-    method: Literal["rivals", "agreement"] = Field(description="what decided: standing among rivals, or columns")
+    method: Literal["rivals", "agreement"] = Field(
+        description="what decided: standing among rivals, or what both records agree on"
+    )
     model: ModelInfo
     usage: Usage

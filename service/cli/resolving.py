@@ -225,7 +225,7 @@ def _show(resolved: Resolved, tables: Sequence[WholeTable], places: tuple[Path, 
     review = sum(pair.decision == "review" for pair in resolved.pairs)
     say(f"{records:,} records, {len(resolved.entities):,} entities, {several:,} of several records")
     say(f"{resolved.candidate_pairs:,} pairs compared, {review:,} for review, {resolved.conflicts:,} conflicts")
-    decided = {"rivals": "standing among rivals", "agreement": "what the columns agree on"}[resolved.method]
+    decided = {"rivals": "standing among rivals", "agreement": "what the records agree on"}[resolved.method]
     say(f"decided by {decided}, in {resolved.seconds:.1f} s")
     for table in tables:
         say_damaged(table)
