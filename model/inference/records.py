@@ -146,9 +146,9 @@ def codes(text: str) -> set[str]:
 
 def words_of_codes(text: str) -> dict[str, tuple[str, ...]]:
     """The codes of a folded text without blanks and punctuation, each with the words it is written in."""
-    parts = {_SEPARATOR.sub("", part): part for part in _CODE_PART.findall(text)}
+    parts = {_SEPARATOR.sub("", part): part for part in _CODE_PART.findall(text) if _has_digit(part)}
     return {code: tuple(words(part)) for code, part in parts.items()
-            if len(code) >= 3 and _has_digit(code) and (len(code) > 3 or not code.isdigit())}  # fmt: skip
+            if len(code) >= 3 and (len(code) > 3 or not code.isdigit())}  # fmt: skip
 
 
 def squash(text: str) -> str:
@@ -161,4 +161,4 @@ def _holds(value: Value) -> bool:
 
 
 def _has_digit(text: str) -> bool:
-    return any(character.isdigit() for character in text)
+    return not text.isalpha() and any(map(str.isdigit, text))
