@@ -20,7 +20,7 @@ from model.inference.columns import Floats, Ints, spread
 FEWEST_SEEDS = 20
 """With fewer clear pairs, or fewer rivals of them, the tables teach nothing."""
 
-TOLD_WEIGHT = 10.0
+TOLD_WEIGHT = 3.0
 """Weight of a pair whose answer is known, beside one that the tables taught."""
 
 _ROUNDS = 2
