@@ -32,14 +32,19 @@ LEVELS = (0.999, 0.92, 0.8, 0.6)
 RANDOM_PAIRS = 40_000
 _ROUNDS = 60
 _MISSING = len(LEVELS) + 1
+
 FIRST = (0.6, 0.15, 0.1, 0.08, 0.07)
+"""Shares of the levels among matches, before any pair is looked at."""
+
 SMOOTHING = (0.005, 0.005, 0.01, 0.05, 0.1)
+"""Pairs of each level that are added to those of strangers."""
+
 _RARITY_WEIGHT = 0.5
 _MOST_RARITY = 3.0
 _LEAST_SHARE, _MOST_SHARE = 1e-7, 0.5
 _LIMIT = 40.0
 _SEEMING = 2.5
-"""Matches that are taken to agree as `FIRST` says, before any pair is looked at."""
+"""Matches that are taken to agree as `FIRST` says."""
 
 _TAUGHT_SCALE, _TAUGHT_PRIOR = 0.5, 2.0
 """How far known answers may easily move the weights of an attribute, as a factor, and the log-odds of all pairs."""
@@ -50,7 +55,8 @@ class Agreement:
     """What the attributes say of candidate pairs.
 
     Attributes:
-        weights: natural log of the Bayes factor of each attribute, 0 where a value is missing, (pairs, attributes).
+        weights: natural log of the Bayes factor of each attribute, 0 where a value is missing, (pairs, attributes); a
+            last column more is what trees say of both records as a whole.
         share_matched: estimate of the share of all pairs that match, copies counted once.
         prior: log-odds of a match where nothing is known: of that share, and of what known answers add.
     """

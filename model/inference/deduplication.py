@@ -44,8 +44,8 @@ from model.tuples import Value
 MOST_PAIRS = 250_000
 """Pairs of distinct records that the trees are asked about, whatever agreement says of them."""
 
-SAMPLED_PAIRS = 3000
-"""Pairs that are read without each attribute, to see what it tells."""
+SAMPLED_PAIRS, SAMPLED_IN_ALL = 3000, 20_000
+"""Pairs that are read without each attribute, to see what it tells, and those of all attributes together."""
 
 TELLING = 0.25, 0.35
 """An attribute tells something if its divergence is this share of the greatest, or this many nats."""
@@ -93,7 +93,7 @@ class PairsOfTable:
         """All work in pieces; `result` is ready when they have been done in order."""
         yield partial(self._prepare)
         groups = sorted(set(self._groups.tolist()))
-        sample = spread(np.arange(len(self._once)), SAMPLED_PAIRS)
+        sample = spread(np.arange(len(self._once)), min(SAMPLED_PAIRS, SAMPLED_IN_ALL // max(1, len(groups))))
         divergences: dict[int, float] = {}
         for group in groups if len(groups) > 1 else ():
             yield partial(self._without, group, sample, divergences)
