@@ -2,9 +2,9 @@
 
 Two linked tables are judged by rivals: which pairs are each other's clear best teaches what a match is here, and the
 second best of those shows how like strangers are (`model.inference.rivals`). In one table an entity may have any number
-of records, so a record's next best pair is no stranger, and what attributes agree on is weighed instead
-(`model.inference.agreement`); so it is where two tables are too small to teach anything. Either way every pair carries
-what each attribute said of it.
+of records, so a record's next best pair is no stranger: trees that know pairs of other tables are asked, and agreement
+learns from them (`model.inference.deduplication`); so it is where two tables are too small to teach anything. Either
+way every pair carries what each attribute said of it.
 
 Of one table, records that hold the same become one entity: a thousand rows of one name, even where the table has no
 other column, for nothing tells them apart. They are compared with a few of each other, not all with all.
@@ -55,7 +55,7 @@ _PAIRS_READ_PER_SECOND = 2_500
 
 
 class Method(StrEnum):
-    """What decided: the standing among rivals, or the agreement of attributes."""
+    """What decided: the standing among rivals, or what both records agree on, by trees and attribute by attribute."""
 
     RIVALS = "rivals"
     AGREEMENT = "agreement"
