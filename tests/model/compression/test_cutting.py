@@ -130,27 +130,30 @@ def _flat(answers: list[list[list[ScoredValue]]]) -> list[float]:
     return [one.log_probability for row in answers for query in row for one in query]
 
 
+def written(denoiser: TupleDenoiser, inputs: list[EncoderInput], column: int, steps: int) -> tuple[Tensor, ...]:
+    """States of real tokens, and the tokens and hidden states of greedy steps with the cache."""
+    batch = collate_inputs(inputs)
+    with torch.inference_mode():
+        states = denoiser.encode(batch)
+        copy_keys, cache = denoiser.copy_keys(states, batch), DecoderCache(denoiser.decoder.cross(states), [])
+        token = torch.full((len(inputs), 1), int(TASKS["repair"]))
+        columns, tokens, hiddens = torch.full_like(token, column), [], []
+        for step in range(steps):
+            position = torch.full_like(token, denoiser.config.value_position + step)
+            embedded = denoiser.embed_answers(token, position, columns)
+            hidden = denoiser.decoder.step(embedded, cache, batch.keep[:, None, None, :])
+            token = denoiser.next_token_log_probabilities(hidden, copy_keys, batch).argmax(-1)
+            tokens.append(token)
+            hiddens.append(hidden)
+    return states[batch.keep], torch.cat(tokens, 1), torch.cat(hiddens, 1)
+
+
 @pytest.mark.parametrize(("dtype", "limit"), DTYPES, ids=str)
 def test_greedy_answers_with_a_cache_are_the_same(
     denoiser: TupleDenoiser, inputs: list[EncoderInput], masks: dict[str, Tensor], dtype: torch.dtype, limit: float
 ) -> None:
-    batch = collate_inputs(inputs)
-    written: list[tuple[Tensor, Tensor]] = []
-    for one in masked_and_cut(denoiser, masks, dtype):
-        with torch.inference_mode():
-            states = one.encode(batch)
-            copy_keys, cache = one.copy_keys(states, batch), DecoderCache(one.decoder.cross(states), [])
-            token = torch.full((len(inputs), 1), int(TASKS["repair"]))
-            column, tokens, hiddens = torch.full_like(token, 3), [], []
-            for step in range(6):
-                position = torch.full_like(token, one.config.value_position + step)
-                embedded = one.embed_answers(token, position, column)
-                hidden = one.decoder.step(embedded, cache, batch.keep[:, None, None, :])
-                token = one.next_token_log_probabilities(hidden, copy_keys, batch).argmax(-1)
-                tokens.append(token)
-                hiddens.append(hidden)
-            written.append((torch.cat(tokens, 1), torch.cat(hiddens, 1)))
-    (masked_ids, masked_hidden), (ids, hidden) = written
+    masked, smaller = masked_and_cut(denoiser, masks, dtype)
+    (_, masked_ids, masked_hidden), (_, ids, hidden) = (written(one, inputs, 3, 6) for one in (masked, smaller))
     assert torch.equal(ids, masked_ids)
     assert len(set(ids.flatten().tolist())) > 2
     assert relative(hidden, masked_hidden) < limit

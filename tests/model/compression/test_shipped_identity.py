@@ -10,15 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.architecture import DecoderCache, TupleDenoiser
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.compression.structures import denoiser_structures, full_masks
 from model.corpus import VALIDATION_SHARD, read_tables
-from model.dataset import TASKS, collate_inputs
+from model.dataset import collate_inputs
 from model.inference.generation import AnswerQuery, answer_queries
 from model.inference.reading import Reader
 from model.serialization import EncoderInput
-from tests.model.compression.test_cutting import DTYPES, masked_and_cut, relative
+from tests.model.compression.test_cutting import DTYPES, masked_and_cut, relative, written
 
 TUPLES, KEPT, STEPS = 1000, 0.6, 4
 
@@ -51,24 +50,6 @@ def inputs(shipped: Checkpoint) -> list[EncoderInput]:
     return [one for one in found if len(one) <= 256][:TUPLES]
 
 
-def written(denoiser: TupleDenoiser, inputs: list[EncoderInput]) -> tuple[Tensor, Tensor, Tensor]:
-    """States of real tokens, and the tokens and hidden states of greedy steps with the cache."""
-    batch = collate_inputs(inputs)
-    with torch.inference_mode():
-        states = denoiser.encode(batch)
-        copy_keys, cache = denoiser.copy_keys(states, batch), DecoderCache(denoiser.decoder.cross(states), [])
-        token = torch.full((len(inputs), 1), int(TASKS["repair"]))
-        column, tokens, hiddens = torch.full_like(token, 1), [], []
-        for step in range(STEPS):
-            position = torch.full_like(token, denoiser.config.value_position + step)
-            embedded = denoiser.embed_answers(token, position, column)
-            hidden = denoiser.decoder.step(embedded, cache, batch.keep[:, None, None, :])
-            token = denoiser.next_token_log_probabilities(hidden, copy_keys, batch).argmax(-1)
-            tokens.append(token)
-            hiddens.append(hidden)
-    return states[batch.keep], torch.cat(tokens, 1), torch.cat(hiddens, 1)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 32])
 @pytest.mark.parametrize(("dtype", "limit"), DTYPES, ids=str)
@@ -83,7 +64,7 @@ def test_a_thousand_tuples_are_read_and_written_the_same(
     assert len(inputs) == TUPLES
     masked, smaller = masked_and_cut(shipped.denoiser, masks, dtype)
     for start in range(0, TUPLES, size):
-        wanted, found = (written(one, inputs[start : start + size]) for one in (masked, smaller))
+        wanted, found = (written(one, inputs[start : start + size], 1, STEPS) for one in (masked, smaller))
         assert relative(found[0], wanted[0]) < limit
         assert relative(found[2], wanted[2]) < limit
         assert torch.equal(found[1], wanted[1])
