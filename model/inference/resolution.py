@@ -242,6 +242,7 @@ class _Resolution:
         self.options = options
         self.records = Records.of(relations)
         self._checkpoint = checkpoint
+        self._judge = None if checkpoint is None else PairJudge.known(checkpoint)
         self._number = {place: number for number, place in enumerate(self.records.places)}
         self._method = Method.AGREEMENT
         self._parts: list[PairFeatures] = []
@@ -303,39 +304,40 @@ class _Resolution:
     def _agree(self) -> None:
         none = np.zeros((0, len(self.records.attributes)), np.float32)
         self.similarities = np.concatenate([none, *(part.similarities for part in self._parts)])
-        told = self._answers()
-        self.agreed = agreement(self.records, self._similarity, self.left, self.right, self.similarities, told)
+        if self._judge is None or self.records.is_link or not len(self.left):
+            told = self._answers()
+            self.agreed = agreement(self.records, self._similarity, self.left, self.right, self.similarities, told)
 
     def _judging(self) -> Iterator[Step]:
         """Pairs of two tables by their rivals; of one table, or where two are too small to teach anything, by trees
         and agreement, or by agreement alone where the checkpoint has no trees."""
-        yield self._stand
-        judge = None if self._checkpoint is None else PairJudge.known(self._checkpoint)
-        if self._method is Method.AGREEMENT and judge is not None and len(self.left):
-            told = self._answers()
-            pairs = PairsOfTable(self.records, self._similarity, judge, self.left, self.right, self.similarities, told)
+        if self.records.is_link:
+            yield self._stand
+        if self._method is Method.AGREEMENT and self._judge is not None and len(self.left):
+            similarity, told = self._similarity, self._answers()
+            pairs = PairsOfTable(self.records, similarity, self._judge, self.left, self.right, self.similarities, told)
             yield from pairs.steps()
-            yield lambda: self._take(pairs.result())
+            yield partial(self._take, pairs)
         yield self._end_judging
 
     def _stand(self) -> None:
-        """Judge two tables by rivals, or say by agreement alone what others may say better."""
+        """Judge two tables by rivals, where they teach what a match is."""
         standings = None
-        if self._parts and self.records.is_link:
+        if self._parts:
             standings = stand(self._compared(), self.left, self.right, self.records.contents, self._answers())
-        if standings is None:
-            self.probabilities = self.agreed.probabilities
-        else:
+        if standings is not None:
             self._method = Method.RIVALS
             self.probabilities = standings.probabilities(self._calibrator())
-        self._parts.clear()
 
-    def _take(self, agreed: Agreement) -> None:
-        self.agreed, self.probabilities = agreed, agreed.probabilities
+    def _take(self, pairs: PairsOfTable) -> None:
+        self.agreed = pairs.result()
 
     def _end_judging(self) -> None:
+        """Answers that are known stand as they are."""
         told = self._answers()
-        self.probabilities = np.where(told == 0, self.probabilities, (told > 0).astype(np.float64))
+        found = self.agreed.probabilities if self._method is Method.AGREEMENT else self.probabilities
+        self.probabilities = np.where(told == 0, found, (told > 0).astype(np.float64))
+        self._parts.clear()
 
     def _compared(self) -> PairFeatures:
         values = np.concatenate([part.values for part in self._parts])
