@@ -127,16 +127,25 @@ def judge_windows(
 
 def compare(dense: Sequence[Validation], compressed: Sequence[Validation], judging: Judging) -> Certificate:
     """The certificate of two models that judged the same windows; of a difference, windows are drawn in pairs."""
-    rng = np.random.default_rng(judging.seed)
-    windows = len(dense)
-    draws = rng.multinomial(windows, np.full(windows, 1 / windows), _RESAMPLES)
-    weights = np.vstack([np.ones(windows), draws]).astype(np.float64)  # the first draw is every window once
+    weights = _draws(len(dense), judging.seed)
     before, after = (figures(one, weights) for one in (dense, compressed))
     lines = [
         Line(name, _interval(before[name]), _interval(after[name]), _interval(after[name] - before[name]))
         for name in MEASURES
     ]
     return Certificate(tuple(lines), judging)
+
+
+def measures(validations: Sequence[Validation], judging: Judging) -> dict[str, tuple[float, float, float]]:
+    """Every measure of one model in per cent, with 95 % limits."""
+    found = figures(validations, _draws(len(validations), judging.seed))
+    return {name: _interval(values) for name, values in found.items()}
+
+
+def _draws(windows: int, seed: int) -> np.ndarray:
+    """How often each draw has each window, (1 + _RESAMPLES, windows); the first draw is every window once."""
+    draws = np.random.default_rng(seed).multinomial(windows, np.full(windows, 1 / windows), _RESAMPLES)
+    return np.vstack([np.ones(windows), draws]).astype(np.float64)
 
 
 def figures(validations: Sequence[Validation], weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,6 +12,8 @@ All systems have the frozen weights of one dense model and the same budget of ac
     disjoint experts        balanced k-means clusters of the channels, about as many as keep the budget, with routers
                             trained as long and the learned cut of queries and keys
 
+With --ablations the learned experts stand beside such as were trained without one of the losses instead.
+
 Judged on validation tables that training did not see.
 """
 
@@ -22,7 +24,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -34,6 +36,7 @@ from torch import Tensor
 
 from model.architecture import TupleDenoiser
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.compression.certificate import MEASURES, Judging, judge_windows, measures
 from model.compression.cutting import save_cut
 from model.compression.expert_export import export
 from model.compression.expert_losses import binary_divergence, divergence
@@ -63,14 +66,17 @@ class Judge:
     Attributes:
         batches: corrupted windows of validation tables.
         masked: validation tables with hidden cells, which the model fills alone, without statistics.
+        tables: validation tables whose windows are corrupted as those of a certificate; `judging` says how many.
     """
 
     checkpoint: Checkpoint
     batches: Sequence[TrainingBatch]
     masked: Sequence[MaskedTable]
+    tables: Sequence[CorpusTable]
+    judging: Judging = Judging()
 
     def row(self, label: str, denoiser: TupleDenoiser) -> EvaluationRow:
-        """Exact match, distances to the dense model, loss of the true answers, and sizes."""
+        """Exact match, a certificate's measures, distances to the dense model, loss of true answers, and sizes."""
         checkpoint = replace(self.checkpoint, denoiser=denoiser, config=denoiser.config)
         imputer = ModelImputer(checkpoint, "", use_statistics=False)
         answers = answer_all(imputer, [(table.relation, table.cells) for table in self.masked])
@@ -78,10 +84,12 @@ class Judge:
         matched = [answer == true for answer, true in zip(answers.values, truth, strict=True)]
         distance, detection, loss = self.distances(denoiser)
         size = model_size(denoiser.config)
+        windows = measures(judge_windows(denoiser, self.tables, checkpoint.serializer, self.judging), self.judging)
         return EvaluationRow(
             label,
             {
                 "exact match %": accuracy(matched, Resampling()),
+                **{f"{MEASURES[name]} %": Figure(*figure, digits=1) for name, figure in windows.items()},
                 "KL, tokens": Figure(distance, digits=3),
                 "KL, cells": Figure(detection, digits=4),
                 "loss": Figure(loss, digits=3),
@@ -173,6 +181,14 @@ def random_masks(masks: Mapping[str, Tensor], rng: torch.Generator) -> dict[str,
     return made
 
 
+ABLATIONS: Mapping[str, Callable[[ToMoEConfig], ToMoEConfig]] = {
+    "no union loss": lambda config: replace(config, union_weight=0.0),
+    "no balance loss": lambda config: replace(config, balance_weight=0.0),
+    "no KL": lambda config: replace(config, divergence_weight=0.0, detection_weight=0.0),
+}
+"""Runs that go without one of the losses."""
+
+
 class Experiment:
     """Trains and judges one system after the other, and keeps a report of what is done."""
 
@@ -188,14 +204,34 @@ class Experiment:
         """All systems; the report is written after each."""
         dense = self.judge.checkpoint.denoiser
         self._judge("dense", dense)
-        tomoe = self._trained("experts", ToMoE(dense, self.config))
-        masks, routers = tomoe.decide(), tomoe.gates.routers()
-        routed = export(dense, masks, routers)
-        gap = noise_gap(tomoe, masks, self.judge.batches)
-        self.story["size"] = record(routed.config, block_reports(tomoe, masks, self.judge.batches), gap)
+        tomoe, masks, routed = self._learned("size", self.config)
         if self.options.output:
             save_cut(self.options.output, routed, self.judge.checkpoint, self.story)
         self._judge(f"{self.config.experts} experts", routed)
+        if self.options.ablations:
+            self._ablate()
+        else:
+            self._rival(tomoe, masks)
+        return self.table()
+
+    def _learned(self, label: str, config: ToMoEConfig) -> tuple[ToMoE, dict[str, Tensor], TupleDenoiser]:
+        """Generated experts, trained and exported; what they are like is kept under the label."""
+        dense = self.judge.checkpoint.denoiser
+        tomoe = self._trained(label, ToMoE(dense, config))
+        masks = tomoe.decide()
+        routed = export(dense, masks, tomoe.gates.routers())
+        gap = noise_gap(tomoe, masks, self.judge.batches)
+        self.story[label] = record(routed.config, block_reports(tomoe, masks, self.judge.batches), gap)
+        return tomoe, masks, routed
+
+    def _ablate(self) -> None:
+        """Experts that learned without one of the losses."""
+        for label, without in ABLATIONS.items():
+            self._judge(label, self._learned(label, without(self.config))[2])
+
+    def _rival(self, tomoe: ToMoE, masks: Mapping[str, Tensor]) -> None:
+        """What the learned experts must beat."""
+        dense, routers = self.judge.checkpoint.denoiser, tomoe.gates.routers()
         rng = torch.Generator().manual_seed(self.config.seed)
         drawn = {name: torch.randn(router.shape, generator=rng) for name, router in routers.items()}
         self._judge("random router", export(dense, masks, drawn))
@@ -210,7 +246,6 @@ class Experiment:
         split = ToMoE(dense, replace(self.config, experts=clusters), disjoint)
         split = self._trained(f"{clusters} disjoint", split)
         self._judge(f"{clusters} disjoint experts (k-means)", export(dense, disjoint, split.gates.routers()))
-        return self.table()
 
     def _trained(self, label: str, tomoe: ToMoE) -> ToMoE:
         began, steps = time.monotonic(), self.options.steps
@@ -246,7 +281,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     held_out = validation_tables(corpus, checkpoint, 300).tables
     judged = islice(training_batches(checkpoint, held_out, options.seed + 1), options.batches)
     masked = sample_masked_tables(held_out, options.cells, options.seed)
-    judge = Judge(checkpoint, list(judged), masked)
+    judge = Judge(checkpoint, list(judged), masked, held_out, Judging(options.windows, seed=options.seed))
     tables = list(read_tables(corpus / TRAINING_SHARDS[0], 300, options.tables))
     config = ToMoEConfig(
         options.active,
@@ -275,6 +310,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tables", type=int, default=600, help="training tables that are read")
     parser.add_argument("--cells", type=int, default=120, help="hidden cells of validation tables")
     parser.add_argument("--batches", type=int, default=12, help="batches of validation windows")
+    parser.add_argument("--windows", type=int, default=50, help="validation windows with repairs and detection")
+    parser.add_argument("--ablations", action="store_true", help="leave out one loss each, instead of the rivals")
     parser.add_argument("--seed", type=int, default=0, help="of training and judging")
     parser.add_argument("--output", type=Path, help="folder for the model with learned experts")
     parser.add_argument("--report", type=Path, default=Path("tomoe.json"), help="figures as JSON")

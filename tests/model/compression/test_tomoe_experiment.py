@@ -11,6 +11,7 @@ import torch
 
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.compression import tomoe_experiment
+from model.compression.certificate import Judging
 from model.compression.expert_training import ToMoEConfig
 from model.compression.tomoe import ToMoE
 from model.compression.tomoe_experiment import (
@@ -76,8 +77,8 @@ def test_every_system_is_judged(
 ) -> None:
     training = TrainingConfig(batch_tokens=512, max_tokens=256, episodes_per_chunk=1, examples_per_episode=4)
     monkeypatch.setattr(tomoe_experiment, "TRAINING", training)
-    options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=tmp_path / "routed")
-    judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0))
+    options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=tmp_path / "routed", ablations=False)
+    judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0), tables, Judging(2, 2))
     table = Experiment(judge, tables, ToMoEConfig(0.7, 3), options).run()
     labels = [row.system for row in table.rows]
     assert labels[:4] == ["dense", "3 experts", "random router", "random channels"]
@@ -98,3 +99,32 @@ def test_every_system_is_judged(
     loaded = load_checkpoint(options.output, precision="float32")
     assert loaded.card["compression"]["method"] == "tomoe"
     assert len(loaded.config.encoder_sizes[0].experts) == 3
+
+
+def test_a_run_without_a_loss_is_trained_without_it(
+    checkpoint: Checkpoint,
+    tables: list[CorpusTable],
+    batches: list[TrainingBatch],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = TrainingConfig(batch_tokens=512, max_tokens=256, episodes_per_chunk=1, examples_per_episode=4)
+    monkeypatch.setattr(tomoe_experiment, "TRAINING", training)
+    trained: list[ToMoEConfig] = []
+    plain = ToMoE.train
+
+    def train(tomoe: ToMoE, *given: object) -> None:
+        trained.append(tomoe.config)
+        plain(tomoe, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ToMoE, "train", train)
+    options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=None, ablations=True)
+    judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0), tables, Judging(2, 2))
+    config = ToMoEConfig(0.7, 3)
+    table = Experiment(judge, tables, config, options).run()
+    assert [row.system for row in table.rows] == ["dense", "3 experts", "no union loss", "no balance loss", "no KL"]
+    assert trained[0] == config
+    assert [one.union_weight for one in trained] == [3.0, 0.0, 3.0, 3.0]
+    assert [one.balance_weight for one in trained] == [0.125, 0.125, 0.0, 0.125]
+    assert [(one.divergence_weight, one.detection_weight) for one in trained[2:]] == [(2.0, 1.0), (0.0, 0.0)]
+    assert all(0.0 <= row.figures["detection, best F1 %"].value <= 100.0 for row in table.rows)
