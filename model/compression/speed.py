@@ -1,10 +1,11 @@
-"""`python -m model.compression.speed`: how much faster a compressed checkpoint reads and writes than the dense one.
+"""`python -m model.compression.speed`: how much faster compressed checkpoints read and write than the dense one.
 
-    python -m model.compression.speed SMALL_DIR [--model DENSE_DIR] [--threads 1]
+    python -m model.compression.speed DIR [DIR …] [--model DENSE_DIR] [--eight-bit] [--threads 1]
 
-Both models take turns on the same inputs, so that what else the machine does meets both. Reading is the encoder with
-detection; writing is eight steps of a beam search's width with the cache, whatever the tokens are. Read the ratios:
-rows per second belong to the machine.
+All models take turns on the same inputs, so that what else the machine does meets all. Reading is the encoder with
+detection; writing is eight steps of a beam search's width with the cache, whatever the tokens are. With --eight-bit
+the dense model also runs with the matrices of its linear maps in 8 bits, by torch's dynamic quantization. Read the
+ratios: rows per second belong to the machine.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from model.architecture import DecoderCache, EncoderBatch, TupleDenoiser
 from model.checkpoint import Checkpoint, load_checkpoint
@@ -66,13 +69,11 @@ JOBS: dict[str, Callable[[TupleDenoiser, EncoderBatch], None]] = {"read": read, 
 
 
 @torch.inference_mode()
-def measure(dense: Checkpoint, small: Checkpoint, rows: int, job: str, repeats: int) -> np.ndarray:
-    """Seconds of the dense and of the small model in turns, (2, repeats)."""
-    batch = make_batch(dense, rows)
-    models = (dense.denoiser, small.denoiser)
+def measure(models: Sequence[TupleDenoiser], batch: EncoderBatch, job: str, repeats: int) -> np.ndarray:
+    """Seconds of each model in turns, (models, repeats)."""
     for model in models:
         JOBS[job](model, batch)
-    seconds = np.zeros((2, repeats))
+    seconds = np.zeros((len(models), repeats))
     for repeat in range(repeats):
         for place, model in enumerate(models):
             began = time.perf_counter()
@@ -81,34 +82,62 @@ def measure(dense: Checkpoint, small: Checkpoint, rows: int, job: str, repeats: 
     return seconds
 
 
-def line(job: str, rows: int, seconds: np.ndarray) -> str:
-    """Rows per second at the median and at the slow end, and how many times as fast the small model is."""
-    (dense_50, small_50), (dense_95, small_95) = np.quantile(seconds, (0.5, 0.95), axis=1)
-    return (
-        f"| {job} | {rows} | {rows / dense_50:.1f} / {rows / dense_95:.1f} | {rows / small_50:.1f} / "
-        f"{rows / small_95:.1f} | {dense_50 / small_50:.2f} / {dense_95 / small_95:.2f} |"
-    )
+def eight_bit(denoiser: TupleDenoiser) -> TupleDenoiser:
+    """A copy whose linear maps hold their matrices in 8 bits; what they read is quantized as it comes.
+
+    Args:
+        denoiser: in float32.
+    """
+    with warnings.catch_warnings():  # torch moves quantization to a package of its own, which would be one more to need
+        warnings.simplefilter("ignore")
+        from torch.ao.quantization import quantize_dynamic
+
+        made = quantize_dynamic(denoiser, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
+    assert isinstance(made, TupleDenoiser)
+    return made
+
+
+def lines(names: Sequence[str], job: str, rows: int, seconds: np.ndarray) -> list[str]:
+    """Rows per second at the median and at the slow end, and how many times as fast as the first model each is.
+
+    Args:
+        seconds: as `measure` gives them.
+    """
+    middle, slow = np.quantile(seconds, (0.5, 0.95), axis=1)
+    return [
+        f"| {job} | {rows} | {name} | {rows / middle[place]:.1f} / {rows / slow[place]:.1f} | "
+        f"{middle[0] / middle[place]:.2f} / {slow[0] / slow[place]:.2f} |"
+        for place, name in enumerate(names)
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; gives 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m model.compression.speed", description="Time a compressed checkpoint beside the dense one."
+        prog="python -m model.compression.speed", description="Time compressed checkpoints beside the dense one."
     )
-    parser.add_argument("small", type=Path, help="the compressed checkpoint folder")
+    parser.add_argument("compressed", type=Path, nargs="*", help="compressed checkpoint folders")
     parser.add_argument("--model", type=Path, help="the dense checkpoint folder; default: the shipped one")
+    parser.add_argument("--eight-bit", action="store_true", help="time the dense model in 8 bits as well")
     parser.add_argument("--threads", type=int, default=1, help="torch threads; default: 1")
-    parser.add_argument("--seconds", type=float, default=6.0, help="time for each line of the table")
+    parser.add_argument("--seconds", type=float, default=6.0, help="time for each job and number of tuples")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
-    dense, small = load_checkpoint(options.model), load_checkpoint(options.small)
-    print("| job | tuples | dense, rows/s p50 / p95 | compressed, rows/s p50 / p95 | times as fast p50 / p95 |")
+    dense = load_checkpoint(options.model)
+    models = {"dense": dense.denoiser}
+    models |= {folder.name: load_checkpoint(folder).denoiser for folder in options.compressed}
+    if options.eight_bit:
+        models["dense, 8 bits"] = eight_bit(load_checkpoint(options.model, precision="float32").denoiser)
+    print(f"{dense.precision}, {options.threads} threads")
+    print("| job | tuples | model | rows/s p50 / p95 | times as fast p50 / p95 |")
     print("|---|---|---|---|---|")
     for job in JOBS:
         for rows in ROWS:
-            once = float(measure(dense, small, rows, job, 1).sum())
+            batch = make_batch(dense, rows)
+            once = float(measure(list(models.values()), batch, job, 1).sum())
             repeats = int(np.clip(options.seconds / once, 5, 200))
-            print(line(job, rows, measure(dense, small, rows, job, repeats)), flush=True)
+            seconds = measure(list(models.values()), batch, job, repeats)
+            print("\n".join(lines(list(models), job, rows, seconds)), flush=True)
     return 0
 
 
