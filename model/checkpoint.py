@@ -6,6 +6,7 @@ weights.safetensors  16-bit weights, and which of them make an expert where ther
 judges.safetensors   trees over column statistics (absent right after pretraining)
 words.safetensors    how rare words are in tables at large (absent right after pretraining)
 names.safetensors    what values say of the name of their column (absent right after pretraining)
+values.safetensors   what columns of tables at large are called that have a value (absent right after pretraining)
 adapters/            low-rank changes of the weights for single tasks (`model.adapters`)
 calibration.json     calibrators fitted on held-out tables (absent right after pretraining)
 card.json            the model card: data, licences, steps, seed, commit, metrics, limits
@@ -30,6 +31,8 @@ from model.calibration import Calibration
 from model.config import BlockSizes, ModelConfig
 from model.errors import CheckpointError
 from model.judge import Judge, load_judges
+from model.known_values import FILE as VALUES_FILE
+from model.known_values import KnownValues
 from model.naming import FILE as NAMES_FILE
 from model.naming import NameModel
 from model.rarity import WordRarity
@@ -53,6 +56,7 @@ class Checkpoint:
         judges: trees by name, such as `detection` and `match`; empty where none have been trained.
         rarity: how rare words are in tables at large; None where they have not been counted.
         names: what values say of column names; None where it has not been trained.
+        known: what columns of known values are called; None where they have not been counted.
         calibration: None where none has been fitted; inference then refuses to give probabilities.
         card: the model card as JSON.
     """
@@ -68,6 +72,7 @@ class Checkpoint:
     judges: Mapping[str, Judge]
     rarity: WordRarity | None
     names: NameModel | None
+    known: KnownValues | None
     calibration: Calibration | None
     card: dict[str, Any]
 
@@ -142,7 +147,9 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"cannot load {weights_path.name} of checkpoint {folder.name!r}: {error}") from error
     denoiser.to(PRECISIONS[precision]).eval().requires_grad_(False)
-    judges_path, words_path, names_path = (folder / name for name in (JUDGES_FILE, WORDS_FILE, NAMES_FILE))
+    judges_path, words_path, names_path, values_path = (
+        folder / name for name in (JUDGES_FILE, WORDS_FILE, NAMES_FILE, VALUES_FILE)
+    )
     calibration_path = folder / "calibration.json"
     return Checkpoint(
         name=str(card.get("name", folder.name)),
@@ -156,6 +163,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         judges=load_judges(judges_path) if judges_path.exists() else {},
         rarity=WordRarity.load(words_path) if words_path.exists() else None,
         names=NameModel.load(names_path) if names_path.exists() else None,
+        known=KnownValues.load(values_path) if values_path.exists() else None,
         calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
         card=card,
     )

@@ -76,6 +76,7 @@ def fit_judge(
     *,
     directions: Mapping[str, int] | None = None,
     trees: int = 250,
+    leaves: int = 24,
     seed: int = 0,
 ) -> Judge:
     """Fit a judge.
@@ -86,13 +87,14 @@ def fit_judge(
         weights: how much each row counts, (n,).
         directions: 1 where a larger feature can only speak for the positive class, -1 where only against it: tables
             unlike the training tables are then judged by what the features mean.
+        trees, leaves: how many, and the most leaves of each.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     fitted = HistGradientBoostingClassifier(
         max_iter=trees,
         learning_rate=0.08,
-        max_leaf_nodes=24,
+        max_leaf_nodes=leaves,
         max_depth=9,
         min_samples_leaf=100,
         l2_regularization=10.0,

@@ -31,6 +31,10 @@ WIDTH = 64
 MOST_VALUES = 40
 """Distinct values of a column that are looked at."""
 
+RARITY = 4.0
+"""Power of a word's log-odds against being in a name, that it counts with among others of a name."""
+
+_COMMONEST = 0.1
 _READ_CHARACTERS = 40
 _GRAMS = (1, 2, 3, 4, 5)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -105,9 +109,16 @@ class NameModel:
         return evidence
 
     def speaking(self, words: Sequence[int]) -> tuple[Floats, float]:
-        """How much each n-gram speaks for some words, by their places, on average, (BUCKETS,), and what to add."""
-        direction = self.weights[list(words)].mean(0)
-        return np.asarray(self.vectors @ direction), float((self.bias - self.prior)[list(words)].mean())
+        """How much each n-gram speaks for some words, by their places, (BUCKETS,), and what to add.
+
+        A mean over the words in which rare ones count most: of `Sport Type` it is `sport` that tells.
+        """
+        places = list(words)
+        counts = np.maximum(-self.prior[places], _COMMONEST) ** RARITY
+        counts /= counts.sum()
+        return np.asarray(self.vectors @ (counts @ self.weights[places])), float(
+            counts @ (self.bias - self.prior)[places]
+        )
 
     def places(self, words: Iterable[str]) -> list[int]:
         """Where words stand in `words`; those that it does not know are left out."""

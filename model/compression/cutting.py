@@ -18,9 +18,10 @@ from model.adapters import FOLDER as ADAPTERS
 from model.architecture import TupleDenoiser
 from model.checkpoint import JUDGES_FILE, WORDS_FILE, Checkpoint, save_checkpoint
 from model.compression.structures import Masks, Structure, cut_config, denoiser_structures, model_size
+from model.known_values import FILE as VALUES_FILE
 from model.naming import FILE as NAMES_FILE
 
-_CARRIED = (JUDGES_FILE, WORDS_FILE, NAMES_FILE)
+_CARRIED = (JUDGES_FILE, WORDS_FILE, NAMES_FILE, VALUES_FILE)
 """Files that hold no weights of the denoiser: they go along as they are."""
 
 

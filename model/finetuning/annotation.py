@@ -29,7 +29,7 @@ from model.tuples import Relation
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = 400
+COLUMNS = 1200
 """Columns that are fitted to."""
 
 _LABELS = (6, 12, 24)

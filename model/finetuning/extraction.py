@@ -1,8 +1,8 @@
-"""`python -m model.finetuning.extraction`: fit the calibrators of extraction on texts made of held-out tables.
+"""`python -m model.finetuning.extraction`: fit what weighs answers of extraction on texts made of held-out tables.
 
 Each collection of texts is asked as a user would ask it: without examples, with one to three answered texts, or with
-half of them. What the network, the examples and the other texts say of each candidate is fitted to where the answers
-stand. The other calibrators of the checkpoint stay as they are.
+half of them. Trees and calibrators weigh what the network, the examples and the other texts say of each candidate;
+they are fitted to where the answers stand. The other judges and calibrators of the checkpoint stay as they are.
 """
 
 from __future__ import annotations
@@ -19,22 +19,29 @@ import numpy as np
 import numpy.typing as npt
 
 from model.calibration import Calibration, Calibrator, fit_calibrator
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoint import JUDGES_FILE, Checkpoint, load_checkpoint
 from model.config import TrainingConfig
 from model.corpus import VALIDATION_SHARD, CorpusTable, corpus_folder, read_tables
 from model.finetuning.extraction_examples import Collection, ExtractionFactory
-from model.inference.answers import FEATURES, NO_ANSWER_FEATURES, Judged
+from model.inference.answers import DIRECTIONS, EVIDENCE, FEATURES, JUDGE, NO_ANSWER_FEATURES, Judged
 from model.inference.batching import run_tasks
 from model.inference.extraction import CALIBRATOR, NO_ANSWER_CALIBRATOR, extractor, observe
 from model.inference.pointing import AskedAttribute, ExtractionExample
+from model.judge import Judge, fit_judge, save_judges
 
 logger = logging.getLogger(__name__)
 
-COLLECTIONS = 100
+COLLECTIONS = 300
 """Collections of texts that are fitted to."""
+
+TREES, LEAVES = 120, 10
+"""Few and small ones: texts are often unlike those that trees learned from."""
 
 _TEXTS = (12, 24, 48)
 _FEW = 3
+_FOLDS = 4
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,16 @@ def collections(tables: Sequence[CorpusTable], checkpoint: Checkpoint, count: in
             yield asked
 
 
-def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLLECTIONS) -> dict[str, Calibrator]:
-    """The calibrators of extraction, by name.
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What weighs the evidence of answers: trees, and the calibrators by name."""
+
+    trees: Judge
+    calibrators: dict[str, Calibrator]
+
+
+def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLLECTIONS) -> Fitted:
+    """Trees over what is known of candidates, and calibrators of what trees say that did not learn from their table.
 
     Raises:
         InputError: the checkpoint was not trained to extract.
@@ -100,11 +115,29 @@ def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLL
     features = np.concatenate([one.judged.features for one in known])
     labels = np.concatenate([one.right for one in known])
     owners = np.repeat([float(one.group) for one in known], [len(one.judged.candidates) for one in known])
+    trees, features[:, 0] = _fit_trees(features[:, 1:].astype(np.float32), labels, owners)
     calibrator = fit_calibrator(FEATURES, features, labels, owners)
-    about = np.stack([one.judged.no_answer_features(calibrator.predict(one.judged.features)) for one in known])
+    places = np.cumsum([len(one.judged.candidates) for one in known])[:-1]
+    confidences = np.split(calibrator.predict(features), places)
+    about = np.stack([one.judged.no_answer_features(own) for one, own in zip(known, confidences, strict=True)])
     none = np.array([float(one.place is None) for one in known])
     nothing = fit_calibrator(NO_ANSWER_FEATURES, about, none, np.array([float(one.group) for one in known]))
-    return {CALIBRATOR: calibrator, NO_ANSWER_CALIBRATOR: nothing}
+    return Fitted(trees, {CALIBRATOR: calibrator, NO_ANSWER_CALIBRATOR: nothing})
+
+
+def _fit_trees(evidence: npt.NDArray[np.float32], labels: Floats, owners: Floats) -> tuple[Judge, Floats]:
+    """Trees of all candidates, and for each candidate what trees say that saw no other of its group, (candidates,)."""
+    from sklearn.model_selection import GroupKFold
+
+    def trees_of(rows: npt.NDArray[np.int64]) -> Judge:
+        return fit_judge(
+            EVIDENCE, evidence[rows], labels[rows].astype(np.int64), directions=DIRECTIONS, trees=TREES, leaves=LEAVES
+        )
+
+    held_out = np.zeros(len(labels))
+    for learned, judged in GroupKFold(min(_FOLDS, len(np.unique(owners)))).split(evidence, labels, owners):
+        held_out[judged] = trees_of(learned).logits(evidence[judged])
+    return trees_of(np.arange(len(labels))), held_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +166,19 @@ def _known(asked: Asked) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; gives 0."""
-    parser = argparse.ArgumentParser(description="Fit a checkpoint's calibrators of extraction on corpus tables.")
+    parser = argparse.ArgumentParser(description="Fit what weighs answers of extraction on corpus tables.")
     parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
-    parser.add_argument("--checkpoint", required=True, help="checkpoint folder; its calibration.json is added to")
+    parser.add_argument("--checkpoint", required=True, help="checkpoint folder that is added to")
     parser.add_argument("--collections", type=int, default=COLLECTIONS, help="collections of texts to fit to")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     tables = list(read_tables(corpus_folder(options.corpus) / VALIDATION_SHARD))
     checkpoint = load_checkpoint(options.checkpoint)
     fitted = fit(checkpoint, tables, options.collections)
-    Calibration.add_to(Path(options.checkpoint) / "calibration.json", fitted)
-    logger.info("fitted %s", " and ".join(fitted))
+    folder = Path(options.checkpoint)
+    save_judges(folder / JUDGES_FILE, {**checkpoint.judges, JUDGE: fitted.trees})
+    Calibration.add_to(folder / "calibration.json", fitted.calibrators)
+    logger.info("fitted trees, %s", " and ".join(fitted.calibrators))
     return 0
 
 

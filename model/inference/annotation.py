@@ -2,9 +2,9 @@
 
 Every label is judged for every column by several witnesses: the decoder's likelihood of it as the masked name of the
 column (RPT, PVLDB 14(8), section 2: attribute names are denoised as values are), the model of names over n-grams of the
-values, the kinds that the values are written as, the header, and words of the label that stand in the values. One
-calibrator, fitted on columns of held-out tables, weighs them. Columns that were labelled by hand teach a classifier
-over the n-grams, the kinds and the model of names.
+values, what columns of tables at large are called that have these very values, the kinds that the values are written
+as, the header, and words of the label that stand in the values. One calibrator, fitted on columns of held-out tables,
+weighs them. Columns that were labelled by hand teach a classifier over the n-grams, the kinds and the model of names.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from model.inference.batching import AnswerCall, ModelTask, Progress, StepCall
 from model.inference.canonical import Canonical
 from model.inference.formats import KINDS, accepted_kinds, kind_shares
 from model.inference.generation import AnswerQuery
+from model.known_values import KnownValues
 from model.naming import BUCKETS, NameModel, chosen_values, grams, name_words
 from model.serialization import Mask, Part
 from model.tuples import Relation, Usage, Value
@@ -75,7 +76,7 @@ _KIN: dict[str, tuple[str, ...]] = {
 
 FEATURES = (
     "likelihood", "likelihood_rank", "values", "values_above_mean", "values_rank", "kind_fit", "kind_rank",
-    "kind_misfit", "untyped_misfit", "header", "header_rank", "label_in_values",
+    "kind_misfit", "untyped_misfit", "header", "header_rank", "label_in_values", "known", "known_rank",
 )  # fmt: skip
 """What is known of a label for a column; `_features` says what they are."""
 
@@ -151,6 +152,10 @@ def annotate(
     if checkpoint.names is None or CALIBRATOR not in calibrators:
         raise InputError("the checkpoint cannot annotate: run `python -m model.finetuning.naming`, then `….annotation`")
     calibrator = calibrators[CALIBRATOR]
+    if calibrator.features != FEATURES:
+        raise InputError(
+            "the checkpoint weighs labels as another version does: run `python -m model.finetuning.annotation`"
+        )
     began = time.monotonic()
     canonical = Canonical.of(relation)
     asked = [(canonical.relation, attribute) for attribute in range(len(canonical.attributes))]
@@ -207,7 +212,7 @@ def witnesses(
         likelihoods = yield from _likelihoods(calls, plain)
         for (relation, attribute), own in zip(part, likelihoods, strict=True):
             column, name = relation.column(attribute), relation.attributes[attribute]
-            found.append(_features(checkpoint.names, column, name, labels, own - prior))
+            found.append(_features(checkpoint.names, checkpoint.known, column, name, labels, own - prior))
         if progress is not None:
             progress("annotate", start + len(part), len(asked))
     return found, tokens
@@ -310,7 +315,12 @@ def is_plain(name: str) -> bool:
 
 
 def _features(
-    names: NameModel, column: Sequence[Value], name: str, labels: Sequence[str], likelihoods: Floats
+    names: NameModel,
+    known_values: KnownValues | None,
+    column: Sequence[Value],
+    name: str,
+    labels: Sequence[str],
+    likelihoods: Floats,
 ) -> Floats:
     """What speaks for each label, (labels, len(FEATURES)).
 
@@ -319,10 +329,15 @@ def _features(
     kind_fit, kind_misfit, untyped_misfit   how the values' kinds fit a label that speaks of kinds, or of none
     header, header_rank                     likeness of header and label
     label_in_values                         share of the values in which a word of the label stands
+    known, known_rank                       log-odds of the label's words where these values stand in tables at large
     """
     values = chosen_values(column)
     said = [set(name_words(value[:_READ_CHARACTERS])) for value in values]
-    spoken = _spoken(names, values, labels)
+    spoken = _best_words(dict(zip(names.words, names.log_odds(values).tolist(), strict=True)), labels)
+    remembered = np.zeros(len(labels))
+    if known_values is not None:
+        odds = known_values.mean_log_odds(values).tolist()
+        remembered = _best_words(dict(zip(known_values.words, odds, strict=True)), labels)
     shares = kind_shares(values) if values else {}
     header = np.array([_likeness(name, label) for label in labels])
     rows = np.zeros((len(labels), len(FEATURES)))
@@ -339,6 +354,7 @@ def _features(
             "untyped_misfit": 0.0 if accepted else typed,
             "header": header[number],
             "label_in_values": _share_with(said, name_words(label)),
+            "known": remembered[number],
         }
         rows[number] = [known.get(name, 0.0) for name in FEATURES]
     for rank, source in _RANKS.items():
@@ -352,6 +368,7 @@ _RANKS = {
     "values_rank": "values",
     "kind_rank": "kind_fit",
     "header_rank": "header",
+    "known_rank": "known",
 }
 
 
@@ -365,12 +382,11 @@ def _best_other(scores: Floats) -> Floats:
     return best
 
 
-def _spoken(names: NameModel, values: Sequence[str], labels: Sequence[str]) -> Floats:
+def _best_words(odds: Mapping[str, float], labels: Sequence[str]) -> Floats:
     """Log-odds of each label by its words and those that stand for them, (labels,).
 
     A label of which no word is known is worth as much as the others on average.
     """
-    odds = dict(zip(names.words, names.log_odds(values).tolist(), strict=True))
     spoken = []
     for label in labels:
         words = name_words(label)
@@ -497,6 +513,7 @@ def _reason(known: Mapping[str, float], taught: bool) -> str:
         ("header", known["header"] >= 0.9),
         ("formats of the values", known["kind_fit"] >= 0.8),
         ("values", known["values_rank"] > 0.0),
+        ("columns of other tables that have these values", known["known"] > 0.0 and known["known_rank"] > 0.0),
         ("the decoder", known["likelihood_rank"] > 0.0),
         ("labelled columns", taught),
     ]

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from model.inference.phrases import fold, phrases, shape
 from model.inference.pointing import AskedAttribute, Candidate, ExtractionExample, Pointing
+from model.judge import Judge
+from model.known_values import KnownValues
 from model.naming import NameModel, grams, name_words
 from model.tuples import Evidence
 
@@ -23,17 +25,32 @@ _NAMED = 4
 _NAMED_WORDS = 3
 _SURE = 0.5
 _LEAST = -12.0
-_UNSEEN = -8.0
+_UNNAMED = -3.0
+"""How much a value speaks for the name of an attribute that it has nothing to do with, about."""
+
+_TELLING = 1.0
 _VALUES_AT_ONCE = 2048
 
 Floats = npt.NDArray[np.float64]
 
-FEATURES = (
+EVIDENCE = (
     "log_probability", "no_answer", "gap", "is_first", "shown", "examples", "is_example", "example_logit", "same_shape",
     "example_rate", "support", "support_logit", "answer_rate", "words",
-    "named", "named_gap",
+    "named", "named_gap", "elsewhere_named", "known",
 )  # fmt: skip
 """What is known of a candidate; `Observations.judge` says what they are."""
+
+FEATURES = ("judge", *EVIDENCE)
+"""What a calibrator weighs: the evidence, and before it what trees make of the evidence, as log-odds."""
+
+JUDGE = "extraction"
+
+DIRECTIONS = {
+    "log_probability": 1, "no_answer": -1, "gap": 1, "is_first": 1, "is_example": 1, "example_logit": 1,
+    "same_shape": 1, "support": 1, "support_logit": 1, "named": 1, "named_gap": 1, "elsewhere_named": -1,
+    "known": 1,
+}  # fmt: skip
+"""Evidence that can only speak for a candidate, or only against it: texts are often unlike those that trees learned."""
 
 NO_ANSWER_FEATURES = ("no_answer", "best", "shown", "examples", "example_rate", "answer_rate")
 """What is known of a question, and how good its best candidate is."""
@@ -65,6 +82,11 @@ class Observations:
 
     Every text must be `count`ed once before any is judged.
 
+    Args:
+        names: what values speak for, by their letters.
+        known: what columns of well-known values are called.
+        trees: what the evidence of a candidate is worth; without them "judge" is 0.
+
     Attributes:
         texts: the distinct texts that are not blank, sorted.
     """
@@ -75,11 +97,15 @@ class Observations:
         texts: Sequence[str],
         pointings: Mapping[tuple[str, int], Pointing],
         names: NameModel | None = None,
+        known: KnownValues | None = None,
+        trees: Judge | None = None,
     ) -> None:
+        self._trees = trees
         self.attributes = attributes
         self.texts = texts
         self.pointings = pointings
         self._names = _Names(names, attributes)
+        self._well_known = _WellKnown(known, attributes)
         self._taught = [_Taught.of(attribute.examples) for attribute in attributes]
         self._told = [self._collected(attribute) for attribute in range(len(attributes))]
         self._known = set[str]().union(*(one.hits for one in self._taught), *(one.sure for one in self._told))
@@ -114,6 +140,7 @@ class Observations:
     def judge(self, text: str) -> list[Judged]:
         """The candidates of every question about one text.
 
+        judge                              of the trees
         log_probability, no_answer, gap    of the network: this span, none, and this span against the next best
         is_first                           whether the network has no better one
         shown, examples, example_rate      answered texts in context, examples, and how many of them have a value
@@ -123,25 +150,45 @@ class Observations:
         answer_rate                        other texts that tell of the attribute
         words                              of the value
         named, named_gap                   how much it speaks for the attribute's name; against other short phrases
+        elsewhere_named                    how much it speaks for the name of another attribute that is asked, at most
+        known                              how much more often it stands in columns of such a name than others do
         """
+        return self.judge_all([text])[0]
+
+    def judge_all(self, texts: Sequence[str]) -> list[list[Judged]]:
+        """The same of several texts, for which the trees are asked at one time."""
+        judged = [self._judge_text(text) for text in texts]
+        every = [one for of_text in judged for one in of_text]
+        if self._trees is not None and every:
+            places = np.cumsum([len(one.candidates) for one in every])[:-1]
+            evidence = np.concatenate([one.features[:, 1:] for one in every]).astype(np.float32)
+            for one, logits in zip(every, np.split(self._trees.logits(evidence), places), strict=True):
+                one.features[:, 0] = logits
+        return judged
+
+    def _judge_text(self, text: str) -> list[Judged]:
+        """Every question about a text; what the trees make of the evidence is left open."""
         found = phrases(text)
         short = [phrase for phrase in found if phrase.count(" ") < _NAMED_WORDS]
         spoken = self._names.spoken([text[slice(*found[phrase])] for phrase in short])
-        return [
-            self._judge(text, attribute, found, dict(zip(short, own, strict=True)) if own is not None else {})
-            for attribute, own in enumerate(spoken)
-        ]
+        named = [dict(zip(short, own, strict=True)) if own is not None else {} for own in spoken]
+        return [self._judge(text, attribute, found, named) for attribute in range(len(named))]
 
     def _judge(
-        self, text: str, attribute: int, found: Mapping[str, tuple[int, int]], named: Mapping[str, float]
+        self,
+        text: str,
+        attribute: int,
+        found: Mapping[str, tuple[int, int]],
+        spoken_phrases: Sequence[Mapping[str, float]],
     ) -> Judged:
-        pointing, told = self.pointings[text, attribute], self._told[attribute]
+        pointing, told, named = self.pointings[text, attribute], self._told[attribute], spoken_phrases[attribute]
+        elsewhere = [one for other, one in enumerate(spoken_phrases) if other != attribute]
         seen = self._seen(text, attribute)
         best_named = sorted(named, key=lambda value: (-named[value], value))[:_NAMED]
         taught = self._taught[attribute].apart_from(text)
         known_values = [value for value in found if value in taught.hits or value in told.sure]
         extra = sorted({found[value] for value in (*known_values, *best_named) if value not in seen})
-        spans = (*pointing.candidates, *(Candidate(start, end, _UNSEEN) for start, end in extra))
+        spans = (*pointing.candidates, *(Candidate(*place, pointing.log_probability(*place)) for place in extra))
         speaking = self._names.spoken_for(attribute, [text[one.start : one.end] for one in spans])
         no_answer = 0.0 if math.isnan(pointing.no_answer) else pointing.no_answer
         own = 1.0 - math.exp(no_answer)
@@ -171,8 +218,10 @@ class Observations:
                 "words": math.log1p(value.count(" ")),
                 "named": spoken,
                 "named_gap": spoken - max(rivals, default=0.0),
+                "elsewhere_named": max((one.get(value, _UNNAMED) for one in elsewhere), default=_UNNAMED),
+                "known": self._well_known.of(attribute, text[one.start : one.end]),
             }
-            rows.append([known[name] for name in FEATURES])
+            rows.append([0.0, *(known[name] for name in EVIDENCE)])
         return Judged(spans, values, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
 
     def given(self, text: str, attribute: int) -> ExtractionExample | None:
@@ -188,7 +237,9 @@ class Observations:
             return Evidence("example", (), "it is the value of an example")
         if features["support"] > 0:
             return Evidence("context", (), "the network points at it in other texts")
-        if features["log_probability"] <= _UNSEEN:
+        if number >= len(self.pointings[text, attribute].candidates):
+            if features["known"] > _TELLING:
+                return Evidence("model", (), "it stands in columns of that name in other tables")
             return Evidence("model", (), "it is written as values of that name are")
         return Evidence("model", (), "the network points at it, though not first")
 
@@ -214,6 +265,23 @@ class _Names:
         """The same of one attribute; 0 where no word of its name is known."""
         speaking = self._speaking[attribute]
         return [0.0] * len(values) if speaking is None else _means(speaking, [grams(value) for value in values])
+
+
+class _WellKnown:
+    """How much more often values stand in columns of each attribute's name than others do, by tables at large."""
+
+    def __init__(self, known: KnownValues | None, attributes: Sequence[AskedAttribute]) -> None:
+        self._known = known
+        self._counting = [None if known is None else known.counting(name_words(one.name)) for one in attributes]
+
+    def of(self, attribute: int, value: str) -> float:
+        """As a logarithm; 0 for a value that is not known, or where no word of the name is."""
+        weights = self._counting[attribute]
+        said = self._known.log_odds(value) if self._known is not None and weights is not None else None
+        if said is None or weights is None:
+            return 0.0
+        others, places, odds = said
+        return round(others + float(weights[places] @ (odds - others)), 6)
 
 
 def _means(speaking: tuple[npt.NDArray[np.float32], float], bags: Sequence[npt.NDArray[np.uint16]]) -> list[float]:

@@ -24,7 +24,7 @@ from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.answer_lessons import AnswerLessons, PractisedAnswer, practice_texts
-from model.inference.answers import Floats, Judged, Observations
+from model.inference.answers import FEATURES, JUDGE, Floats, Judged, Observations
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.pointing import AskedAttribute, ExtractionExample, point
 from model.tuples import Evidence, Usage
@@ -85,12 +85,14 @@ def extract(
 
     Raises:
         OptionError: an attribute is asked twice, or the value of an example does not stand in its text.
-        InputError: the checkpoint was not trained to extract, or has no calibrators of it.
+        InputError: the checkpoint was not trained to extract, or has no calibrators of it, or those of another version.
     """
     check_attributes(attributes)
     calibration = checkpoint.calibration
     if calibration is None or not {CALIBRATOR, NO_ANSWER_CALIBRATOR} <= calibration.calibrators.keys():
         raise InputError("the checkpoint cannot extract: `python -m model.finetuning.extraction` fits its calibrators")
+    if calibration[CALIBRATOR].features != FEATURES:
+        raise InputError("the checkpoint weighs extraction as another version does: fit it, or fine-tune it, again")
     began = time.monotonic()
     practised = practice_texts(texts, attributes)
     observed, tokens = yield from observe(extractor(checkpoint), [*texts, *practised], attributes, progress)
@@ -152,7 +154,8 @@ def observe(
     """
     distinct = sorted({text for text in texts if text and text.strip()})
     pointings, tokens = yield from point(checkpoint, distinct, attributes, progress)
-    observed = Observations(attributes, distinct, pointings, checkpoint.names)
+    trees = checkpoint.judges.get(JUDGE)
+    observed = Observations(attributes, distinct, pointings, checkpoint.names, checkpoint.known, trees)
     for texts_at_once in _parts(distinct):
         yield [StepCall(partial(_count, observed, texts_at_once))]
     return observed, tokens
@@ -179,8 +182,8 @@ def _learn(calibration: Calibration, observed: Observations, texts: Sequence[str
 
 
 def _practise(observed: Observations, texts: Sequence[str], practised: list[PractisedAnswer]) -> None:
-    for text in texts:
-        for attribute, judged in enumerate(observed.judge(text)):
+    for text, of_text in zip(texts, observed.judge_all(texts), strict=True):
+        for attribute, judged in enumerate(of_text):
             example = observed.given(text, attribute)
             if example is not None:
                 practised.append(PractisedAnswer(judged, observed.attributes[attribute].name, example.value))
@@ -193,8 +196,8 @@ def _answer(
     answers: dict[tuple[str, int], Extraction],
 ) -> None:
     """Answer every question about some texts, into `answers`."""
-    for text in texts:
-        for attribute, judged in enumerate(observed.judge(text)):
+    for text, of_text in zip(texts, observed.judge_all(texts), strict=True):
+        for attribute, judged in enumerate(of_text):
             name = observed.attributes[attribute].name
             confidences = lessons.confidences(judged, name)
             none = lessons.none(judged, name, confidences)

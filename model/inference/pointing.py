@@ -7,6 +7,7 @@ probable as it is among the spans of all windows, and there being no answer in a
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -70,11 +71,44 @@ class Pointing:
         candidates: the likeliest spans, best first.
         no_answer: log-probability that there is none; NaN where the network failed.
         shown: answered texts that stood in context and told of this attribute.
+        windows: what `log_probability` is read off.
     """
 
     candidates: tuple[Candidate, ...]
     no_answer: float
     shown: int
+    windows: tuple[ScoredTokens, ...] = ()
+
+    def log_probability(self, start: int, end: int) -> float:
+        """The network's log-probability of any span of the text; minus infinity where no window holds all of it.
+
+        So it is of all spans where the network failed.
+        """
+        found = max((one.log_odds(start, end) for one in self.windows), default=-math.inf)
+        return found if found == -math.inf else found + self.no_answer
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredTokens:
+    """What the tokens of a window say of where an answer begins and ends.
+
+    Attributes:
+        starts, ends: the characters of each token, counted from `offset`.
+        odds: log-odds against there being no answer, of beginning and of ending at a token, (2, tokens) float16.
+    """
+
+    offset: int
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    odds: npt.NDArray[np.float16]
+
+    def log_odds(self, start: int, end: int) -> float:
+        """Of the characters `start` to `end` of the whole text."""
+        start, end = start - self.offset, end - self.offset
+        if not self.ends or start < 0 or end > self.ends[-1]:
+            return -math.inf
+        first, last = bisect_right(self.ends, start), bisect_left(self.starts, end) - 1
+        return float(self.odds[0, first]) + float(self.odds[1, last])
 
 
 def point(
@@ -230,6 +264,7 @@ class _Scored:
     spans: tuple[tuple[float, int, int], ...]
     any_answer: float
     shown: int
+    tokens: ScoredTokens | None = None
 
 
 def _scored(window: _Window, scores: npt.NDArray[np.float32], place: int) -> _Scored:
@@ -255,7 +290,8 @@ def _scored(window: _Window, scores: npt.NDArray[np.float32], place: int) -> _Sc
     ranked = sorted(
         ((value, s + offset, e + offset) for (s, e), value in spans.items()), key=lambda one: (-one[0], one[1:])
     )
-    return _Scored(tuple(ranked[:_SPANS]), float(np.logaddexp.reduce(odds, axis=None)), window.shown[place])
+    tokens = ScoredTokens(offset, reading.starts, reading.ends, np.stack([start - own, end]).astype(np.float16))
+    return _Scored(tuple(ranked[:_SPANS]), float(np.logaddexp.reduce(odds, axis=None)), window.shown[place], tokens)
 
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:
@@ -281,4 +317,5 @@ def _merged(windows: Sequence[_Scored]) -> Pointing:
         best[start, end] = max(odds, best.get((start, end), -np.inf))
     ranked = sorted(((odds - total, place) for place, odds in best.items()), key=lambda one: (-one[0], one[1]))
     candidates = tuple(Candidate(start, end, odds) for odds, (start, end) in ranked[:_SPANS])
-    return Pointing(candidates, -total, max(one.shown for one in windows))
+    tokens = tuple(one.tokens for one in windows if one.tokens is not None)
+    return Pointing(candidates, -total, max(one.shown for one in windows), tokens)

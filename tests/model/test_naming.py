@@ -42,6 +42,19 @@ def test_grams_are_places_in_the_table() -> None:
     assert all(0 <= place < BUCKETS for place in grams("日本 😀 \ud800").tolist())
 
 
+def test_rare_words_of_a_name_count_most() -> None:
+    vectors = np.zeros((BUCKETS, 2), dtype=np.float32)
+    vectors[7] = (1.0, 0.0)
+    vectors[8] = (0.0, 1.0)
+    nothing = np.zeros(2, dtype=np.float32)
+    model = NameModel(("sport", "type"), vectors, np.eye(2, dtype=np.float32), nothing, np.array([-6.0, -3.0]))
+    direction, added = model.speaking(model.places(["sport", "type"]))
+    assert direction[7] / direction[8] == pytest.approx(2.0**4)
+    assert direction[7] + direction[8] == pytest.approx(1.0)
+    assert added == pytest.approx((6.0 * 16 + 3.0) / 17)
+    assert model.speaking([1])[0][8] == pytest.approx(1.0)
+
+
 def test_a_model_survives_saving(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = [

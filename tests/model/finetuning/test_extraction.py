@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.config import TrainingConfig
 from model.corpus import CorpusTable
-from model.finetuning.extraction import ask, collections, main
+from model.errors import InputError
+from model.finetuning.extraction import TREES, ask, collections, main
 from model.finetuning.extraction_examples import ExtractionFactory
-from model.inference.answers import FEATURES, NO_ANSWER_FEATURES
+from model.inference.answers import EVIDENCE, FEATURES, NO_ANSWER_FEATURES
+from model.inference.batching import run_task
+from model.inference.extraction import extract
+from model.inference.pointing import AskedAttribute
 from tests.conftest import add_adapter, write_shard
 
 
@@ -58,3 +65,13 @@ def test_the_calibrators_are_added_and_the_others_stay(
     assert tuple(added["extraction"]["features"]) == FEATURES
     assert tuple(added["extraction_none"]["features"]) == NO_ANSWER_FEATURES
     assert any(added["extraction"]["coefficients"])
+    trees = load_checkpoint(folder).judges["extraction"]
+    assert trees.features == EVIDENCE and len(trees.roots) == TREES
+
+
+def test_a_checkpoint_that_weighs_as_another_version_does_is_refused(checkpoint: Checkpoint) -> None:
+    assert checkpoint.calibration is not None
+    old = replace(checkpoint.calibration["extraction"], features=EVIDENCE)
+    calibration = replace(checkpoint.calibration, calibrators={**checkpoint.calibration.calibrators, "extraction": old})
+    with pytest.raises(InputError, match="another version"):
+        run_task(checkpoint, extract(replace(checkpoint, calibration=calibration), ["a"], [AskedAttribute("b")]))

@@ -23,6 +23,7 @@ from model.inference.annotation import (
     witnesses,
 )
 from model.inference.batching import run_task, run_tasks
+from model.known_values import KnownValues, value_key
 from model.naming import BUCKETS, NameModel
 from model.tuples import Relation
 from tests.conftest import MakeCalibrator
@@ -58,6 +59,37 @@ def test_values_kinds_and_headers_speak_for_labels(annotating: Checkpoint) -> No
     assert "values" in found[0].detail and "formats" in found[1].detail
     assert all(one.candidates[0].label == one.label and len(one.candidates) == 3 for one in found)
     assert sum(candidate.confidence for candidate in found[0].candidates) <= 1.000001
+
+
+PEOPLE = Relation.of(("column 1",), [("Grace Hopper",), ("Ada Lovelace",), ("Mary Somerville",)])
+
+
+def knowing(*values: str) -> KnownValues:
+    """Values that stand under `person` in three of four repositories."""
+    count = len(values)
+    return KnownValues(
+        ("city", "person"),
+        np.array([0.01, 0.01], dtype=np.float32),
+        np.array(sorted(value_key(value) or 0 for value in values), dtype=np.uint32),
+        np.full(count, 4, dtype=np.uint8),
+        np.arange(count + 1, dtype=np.uint32),
+        np.full(count, 1, dtype=np.uint16),
+        np.full(count, 3, dtype=np.uint8),
+    )
+
+
+def test_columns_of_other_tables_that_have_these_values_speak_for_labels(
+    annotating: Checkpoint, make_calibrator: MakeCalibrator
+) -> None:
+    calibration = Calibration({"annotation": make_calibrator(FEATURES, {"known_rank": 2.0}, -2.0)})
+    with_them = replace(annotating, known=knowing("Grace Hopper", "Ada Lovelace"), calibration=calibration)
+    (found,) = columns(with_them, PEOPLE)
+    assert found.label == "person" and "columns of other tables" in found.detail
+    (judged, *_), _ = run_task(with_them, witnesses(with_them, [(PEOPLE, 0)], LABELS))
+    said = judged[LABELS.index("person"), FEATURES.index("known")]
+    assert said == pytest.approx(2 / 3 * np.log((3 + 0.03) / (7 * 0.01)), abs=1e-4)
+    (without,) = columns(replace(with_them, known=None), PEOPLE)
+    assert without.label is None
 
 
 def test_what_is_not_likely_enough_is_not_labelled(annotating: Checkpoint) -> None:
@@ -143,6 +175,14 @@ def test_labels_that_cannot_be_asked_are_refused(
 
 def test_the_built_in_labels_are_distinct() -> None:
     assert len(set(BUILT_IN)) == len(BUILT_IN) > 60
+
+
+def test_a_checkpoint_that_weighs_labels_as_another_version_does_says_so(
+    annotating: Checkpoint, make_calibrator: MakeCalibrator
+) -> None:
+    calibration = Calibration({"annotation": make_calibrator(FEATURES[:-2], {"values": 1.0}, 0.0)})
+    with pytest.raises(InputError, match="another version"):
+        columns(replace(annotating, calibration=calibration), TABLE)
 
 
 def test_a_checkpoint_that_was_not_trained_to_annotate_says_so(bare_checkpoint: Checkpoint) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from model.inference.answers import FEATURES, Observations
-from model.inference.pointing import AskedAttribute, Candidate, ExtractionExample, Pointing
+from model.inference.answers import EVIDENCE, FEATURES, Observations
+from model.inference.pointing import AskedAttribute, Candidate, ExtractionExample, Pointing, ScoredTokens
+from model.judge import Judge
+from model.known_values import KnownValues, value_key
 from model.naming import BUCKETS, NameModel
 
 
@@ -19,8 +21,10 @@ def counted(
     texts: Sequence[str],
     pointings: Mapping[tuple[str, int], Pointing],
     names: NameModel | None = None,
+    known: KnownValues | None = None,
+    trees: Judge | None = None,
 ) -> Observations:
-    observed = Observations(attributes, texts, pointings, names)
+    observed = Observations(attributes, texts, pointings, names, known, trees)
     for text in texts:
         observed.count(text)
     return observed
@@ -62,7 +66,7 @@ def test_examples_say_how_often_a_value_is_right_where_it_stands() -> None:
     observed = counted([AskedAttribute("color", None, examples)], [text], {(text, 0): pointing(text, "30 mm", 0.5)})
     known = features(observed, text, "red")
     assert known["example_logit"] == pytest.approx(math.log(0.5 / 0.5))
-    assert (known["is_example"], known["same_shape"], known["log_probability"]) == (1.0, 1.0, -8.0)
+    assert (known["is_example"], known["same_shape"], known["log_probability"]) == (1.0, 1.0, -12.0)
     other = features(observed, text, "30 mm")
     assert (other["is_example"], other["same_shape"], other["example_logit"]) == (0.0, 1.0, 0.0)
 
@@ -77,13 +81,90 @@ def test_what_speaks_for_the_name_of_an_attribute_is_a_candidate() -> None:
     pointings = {(text, 0): pointing(text, "Acme", 0.2)}
     observed = counted([AskedAttribute("main_color")], [text], pointings, names)
     red, acme = features(observed, text, "red"), features(observed, text, "Acme")
-    assert red["named"] == red["named_gap"] > 1.0 and red["log_probability"] == -8.0
+    assert red["named"] == red["named_gap"] > 1.0 and red["log_probability"] == -12.0
     assert acme["named"] == 0.0 and acme["named_gap"] == pytest.approx(-red["named"])
     judged = observed.judge(text)[0]
     number = [text[one.start : one.end] for one in judged.candidates].index("red")
     assert "written as values of that name" in (observed.reason(text, 0, judged, number).detail or "")
     silent = counted([AskedAttribute("weight")], [text], pointings, names).judge(text)[0]
     assert not silent.features[:, FEATURES.index("named")].any()
+
+
+def test_what_speaks_for_another_attribute_that_is_asked_is_told() -> None:
+    text = "red steel"
+    vectors = np.zeros((BUCKETS, 2), dtype=np.float32)
+    vectors[zlib.crc32(b"==<red>") % BUCKETS, 0] = 100.0
+    nothing = np.zeros(2, dtype=np.float32)
+    names = NameModel(("color", "material"), vectors, np.eye(2, dtype=np.float32), nothing, nothing)
+    asked = [AskedAttribute("material"), AskedAttribute("color")]
+    pointings = {(text, number): pointing(text, "red", 0.2) for number in range(2)}
+    together = features(counted(asked, [text], pointings, names), text, "red")
+    alone = features(counted(asked[:1], [text], pointings, names), text, "red")
+    assert together["elsewhere_named"] > 1.0 > alone["elsewhere_named"] == -3.0
+
+
+def test_the_network_says_how_probable_any_span_is() -> None:
+    text = "a red mug"
+    odds = np.log(np.array([[0.1, 0.2, 0.4], [0.1, 0.2, 0.4]])).astype(np.float16)
+    tokens = ScoredTokens(0, (0, 1, 5), (1, 5, 9), odds)
+    examples = (ExtractionExample("red cup", "red"),)
+    start = text.index("mug")
+    said = Pointing((Candidate(start, len(text), math.log(0.2)),), math.log(0.5), 0, (tokens,))
+    observed = counted([AskedAttribute("color", None, examples)], [text], {(text, 0): said})
+    assert features(observed, text, "red")["log_probability"] == pytest.approx(math.log(0.2 * 0.2 * 0.5), abs=2e-2)
+
+
+def test_where_the_network_failed_all_evidence_is_a_number() -> None:
+    text = "a red mug"
+    failed = Pointing((), math.nan, 0)
+    examples = (ExtractionExample("red cup", "red"), ExtractionExample("a mug", None))
+    judged = counted([AskedAttribute("color", None, examples)], [text], {(text, 0): failed}).judge(text)[0]
+    assert judged.values == ("red",)
+    assert np.isfinite(judged.features).all() and np.isfinite(judged.no_answer_features(np.array([0.5]))).all()
+
+
+def test_values_that_stand_in_columns_of_that_name_are_known() -> None:
+    text = "Nintendo Switch"
+    keys = np.array([value_key("nintendo")], dtype=np.uint32)
+    known = KnownValues(
+        ("publisher",),
+        np.array([0.01], dtype=np.float32),
+        keys,
+        np.array([5], dtype=np.uint8),
+        np.array([0, 1], dtype=np.uint32),
+        np.array([0], dtype=np.uint16),
+        np.array([4], dtype=np.uint8),
+    )
+    pointings = {(text, 0): Pointing((Candidate(0, 8, -1.0), Candidate(9, 15, -2.0)), -1.0, 0)}
+    observed = counted([AskedAttribute("Publisher")], [text], pointings, known=known)
+    assert features(observed, text, "Nintendo")["known"] == pytest.approx(math.log(4.03 / 0.08), abs=1e-5)
+    assert features(observed, text, "Switch")["known"] == 0.0
+    unheard = counted([AskedAttribute("weight")], [text], pointings, known=known)
+    assert features(unheard, text, "Nintendo")["known"] == 0.0
+
+
+def test_trees_judge_the_evidence() -> None:
+    text = "a red mug"
+    place = EVIDENCE.index("is_first")
+    trees = Judge(
+        EVIDENCE,
+        0.5,
+        1,
+        np.array([place, 0, 0], dtype=np.int32),
+        np.array([0.5, np.inf, np.inf], dtype=np.float32),
+        np.array([1, 1, 2], dtype=np.int32),
+        np.array([2, 1, 2], dtype=np.int32),
+        np.array([0.0, -2.0, 3.0], dtype=np.float32),
+        np.array([0], dtype=np.int32),
+    )
+    said = Pointing((Candidate(2, 5, -1.0), Candidate(6, 9, -2.0)), -1.0, 0)
+    asked = [AskedAttribute("color"), AskedAttribute("thing")]
+    pointings = {(text, 0): said, (text, 1): Pointing((Candidate(6, 9, -1.0),), -1.0, 0)}
+    color, thing = counted(asked, [text], pointings, trees=trees).judge(text)
+    assert color.features[:, 0].tolist() == [3.5, -1.5] and thing.features[:, 0].tolist() == [3.5]
+    without = counted(asked, [text], pointings).judge(text)[0]
+    assert without.features[:, 0].tolist() == [0.0, 0.0]
+    assert np.array_equal(without.features[:, 1:], color.features[:, 1:])
 
 
 def test_an_example_that_is_judged_says_nothing_of_itself() -> None:
