@@ -115,9 +115,12 @@ def validate(
 ) -> Validation:
     """Judge some chunks of validation windows, which are other ones than any chunk of training.
 
+    The denoiser is left as it was found, training or not.
+
     Args:
         precision: what linear maps are computed in; float32 is faster on a processor without 16-bit arithmetic.
     """
+    was_training = denoiser.training
     denoiser.eval()
     device = next(denoiser.parameters()).device
     scores, wrong = [], []
@@ -132,7 +135,7 @@ def validate(
             losses[task] += negative[batch.target_task.numpy() == number].tolist()
         for task, right in correct:
             hits[task].append(right)
-    denoiser.train()
+    denoiser.train(was_training)
     return Validation(np.concatenate(scores), np.concatenate(wrong), losses, hits)
 
 

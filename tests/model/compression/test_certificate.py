@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.compression.certificate import Certificate, Judging, Line, RefusedError, compare, figures
+from model.checkpoint import Checkpoint
+from model.compression.certificate import (
+    Certificate,
+    Judging,
+    Line,
+    RefusedError,
+    compare,
+    figures,
+    judge_windows,
+    measures,
+)
+from model.corpus import CorpusTable
 from model.pretraining import Validation
 
 
@@ -28,6 +39,22 @@ def test_figures_are_those_of_validation_whatever_windows_are_drawn() -> None:
         assert {name: values[draw] for name, values in found.items()} == pytest.approx(
             {name: 100 * metrics[name] for name in found}, abs=0.006
         )
+
+
+def test_the_measures_of_one_model_are_those_of_its_certificate() -> None:
+    alone, certificate = measures(windows(0, 2.0), Judging()), compare(windows(0, 2.0), windows(1, 0.5), Judging())
+    assert alone == {line.measure: line.dense for line in certificate.lines}
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_judging_leaves_the_model_as_it_was(training: bool, checkpoint: Checkpoint, tables: list[CorpusTable]) -> None:
+    denoiser = checkpoint.denoiser
+    try:
+        denoiser.train(training)
+        assert len(judge_windows(denoiser, tables, checkpoint.serializer, Judging(1, 2))) == 1
+        assert denoiser.training is training
+    finally:
+        denoiser.eval()
 
 
 def test_equal_models_differ_by_nothing_at_all() -> None:
