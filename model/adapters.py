@@ -136,11 +136,12 @@ def load_adapter(checkpoint: Checkpoint, path: Path) -> TupleDenoiser:
     return denoiser.eval().requires_grad_(False)
 
 
-_ADAPTED: WeakKeyDictionary[TupleDenoiser, dict[str, Checkpoint]] = WeakKeyDictionary()
+_ADAPTED: WeakKeyDictionary[TupleDenoiser, dict[str, tuple[TupleDenoiser, str]]] = WeakKeyDictionary()
+"""The changed weights, and a hash that tells them from others, by the weights and the name of the adapter."""
 
 
 def with_adapter(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """The checkpoint with the weights of one of its adapters; loaded once.
+    """The checkpoint with the weights of one of its adapters, which are loaded once.
 
     Raises:
         InputError: it has none of this name.
@@ -154,8 +155,9 @@ def with_adapter(checkpoint: Checkpoint, name: str) -> Checkpoint:
             why = ", as it was cut to fewer parameters and adapters fit the uncut model" if is_cut else ""
             raise InputError(f"the checkpoint cannot {name}: it has no adapter {name!r}{why}")
         sha256 = hashlib.sha256(f"{checkpoint.sha256} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
-        known[name] = replace(checkpoint, denoiser=load_adapter(checkpoint, path), sha256=sha256.hexdigest())
-    return known[name]
+        known[name] = load_adapter(checkpoint, path), sha256.hexdigest()
+    denoiser, digest = known[name]
+    return replace(checkpoint, denoiser=denoiser, sha256=digest)
 
 
 def read_adapter(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -113,13 +113,22 @@ def _calibrator(values: Mapping[str, Any]) -> Calibrator:
     )
 
 
-def fit_calibrator(names: Sequence[str], features: Floats, labels: Floats, groups: Floats) -> Calibrator:
+def fit_calibrator(
+    names: Sequence[str],
+    features: Floats,
+    labels: Floats,
+    groups: Floats,
+    *,
+    directions: Mapping[str, int] | None = None,
+) -> Calibrator:
     """Fit regression and isotonic map; the map sees only out-of-fold scores, folds split by `groups`.
 
     Args:
         features: (n, len(names)).
         labels: 0 or 1, (n,).
         groups: (n,) which table each row came from; a table is never on both sides of a fold.
+        directions: 1 where a larger feature can only speak for the positive class, -1 where only against it; one that
+            would do otherwise beside the others is left out, which is a weight of 0.
 
     Raises:
         InputError: all rows are of one group, so none can be held out.
@@ -132,9 +141,10 @@ def fit_calibrator(names: Sequence[str], features: Floats, labels: Floats, group
     if folds < 2:
         raise InputError("a calibrator needs windows of two repositories or more", field="windows")
     scores = np.zeros(len(labels))
+    signs = np.array([(directions or {}).get(name, 0) for name in names])
     for train, test in GroupKFold(folds).split(standard, labels, groups):
-        scores[test] = _scores(standard[test], *_regression(standard[train], labels[train]))
-    coefficients, intercept = _regression(standard, labels)
+        scores[test] = _scores(standard[test], *_regression(standard[train], labels[train], signs))
+    coefficients, intercept = _regression(standard, labels, signs)
     knots, probabilities = _centered_isotonic(scores, labels)
     return Calibrator(
         tuple(names),
@@ -171,14 +181,21 @@ def _probabilities(log_odds: Floats) -> Floats:
     return raw
 
 
-def _regression(standard: Floats, labels: Floats) -> tuple[Floats, float]:
-    """Fitted coefficients (features,) and intercept, rounded to 1e-6."""
+def _regression(standard: Floats, labels: Floats, signs: npt.NDArray[np.int64]) -> tuple[Floats, float]:
+    """Fitted coefficients (features,) and intercept, rounded to 1e-6; none is against its sign."""
     from sklearn.linear_model import LogisticRegression
 
     if labels.min() == labels.max():  # nothing to tell apart
         return np.zeros(standard.shape[1]), 10.0 if labels.max() else -10.0
-    fitted = LogisticRegression().fit(standard, labels)
-    return fitted.coef_[0].round(6), round(float(fitted.intercept_[0]), 6)
+    coefficients, kept = np.zeros(standard.shape[1]), np.arange(standard.shape[1])
+    while True:
+        fitted = LogisticRegression().fit(standard[:, kept], labels)
+        against = fitted.coef_[0] * signs[kept] < 0
+        if not against.any() or against.all():
+            break
+        kept = kept[~against]
+    coefficients[kept] = np.where(against, 0.0, fitted.coef_[0].round(6))
+    return coefficients, round(float(fitted.intercept_[0]), 6)
 
 
 def expected_calibration_error(probabilities: Floats, labels: Floats, bins: int = 15) -> float:

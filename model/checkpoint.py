@@ -56,7 +56,7 @@ class Checkpoint:
         judges: trees by name, such as `detection` and `match`; empty where none have been trained.
         rarity: how rare words are in tables at large; None where they have not been counted.
         names: what values say of column names; None where it has not been trained.
-        known: what columns of known values are called; None where they have not been counted.
+        known_values: what columns of known values are called; None where they have not been counted.
         calibration: None where none has been fitted; inference then refuses to give probabilities.
         card: the model card as JSON.
     """
@@ -72,7 +72,7 @@ class Checkpoint:
     judges: Mapping[str, Judge]
     rarity: WordRarity | None
     names: NameModel | None
-    known: KnownValues | None
+    known_values: KnownValues | None
     calibration: Calibration | None
     card: dict[str, Any]
 
@@ -163,7 +163,7 @@ def load_checkpoint(path: str | Path | None = None, *, precision: str = "auto") 
         judges=load_judges(judges_path) if judges_path.exists() else {},
         rarity=WordRarity.load(words_path) if words_path.exists() else None,
         names=NameModel.load(names_path) if names_path.exists() else None,
-        known=KnownValues.load(values_path) if values_path.exists() else None,
+        known_values=KnownValues.load(values_path) if values_path.exists() else None,
         calibration=Calibration.load(calibration_path) if calibration_path.exists() else None,
         card=card,
     )

@@ -40,6 +40,8 @@ from model.inference.schema_matching import (
 )
 from model.inference.schema_matching import NAMES as COLUMN_NAMES
 from model.inference.suspicion import LESSON_FEATURES
+from model.judge import Judge, save_judges
+from model.known_values import KnownValues, value_key
 from model.naming import BUCKETS, NameModel
 from model.serialization import TupleSerializer
 from model.tokenizer import SpecialToken, TupleTokenizer
@@ -280,8 +282,44 @@ def checkpoint(bare_checkpoint: Checkpoint, people: Relation) -> Checkpoint:
     NameModel(("city", "name", "zip"), vectors.astype(np.float32), weights.astype(np.float32), nothing, nothing).save(
         calibrated / "names.safetensors"
     )
+    known_values(("city", "name"), {"Boston": (3, {0: 2})}).save(calibrated / "values.safetensors")
     add_adapter(calibrated, random_denoiser(bare_checkpoint.config))
+    add_trees(calibrated)
     return load_checkpoint(calibrated, precision="float32")
+
+
+def known_values(words: Sequence[str], stands: Mapping[str, tuple[int, Mapping[int, int]]]) -> KnownValues:
+    """Values with the repositories that have them, in all and under words by their places; every word is as rare."""
+    ordered = sorted((value_key(value) or 0, *said) for value, said in stands.items())
+    return KnownValues(
+        tuple(words),
+        np.full(len(words), 0.01, dtype=np.float32),
+        np.array([key for key, *_ in ordered], dtype=np.uint32),
+        np.array([total for _, total, _ in ordered], dtype=np.uint8),
+        np.cumsum([0, *(len(under) for *_, under in ordered)]).astype(np.uint32),
+        np.array([place for *_, under in ordered for place in under], dtype=np.uint16),
+        np.array([count for *_, under in ordered for count in under.values()], dtype=np.uint8),
+    )
+
+
+def stump(features: Sequence[str], name: str, threshold: float, low: float, high: float) -> Judge:
+    """Trees of one split: `low` where a feature is at most the threshold, else `high`."""
+    return Judge(
+        tuple(features),
+        0.0,
+        1,
+        np.array([features.index(name), 0, 0], dtype=np.int32),
+        np.array([threshold, np.inf, np.inf], dtype=np.float32),
+        np.array([1, 1, 2], dtype=np.int32),
+        np.array([2, 1, 2], dtype=np.int32),
+        np.array([0.0, low, high], dtype=np.float32),
+        np.array([0], dtype=np.int32),
+    )
+
+
+def add_trees(folder: Path) -> None:
+    """Trees of extraction that call every candidate alike."""
+    save_judges(folder / "judges.safetensors", {answers.JUDGE: stump(answers.EVIDENCE, "words", 0.0, 0.0, 0.0)})
 
 
 def add_adapter(folder: Path, denoiser: TupleDenoiser) -> None:

@@ -64,8 +64,8 @@ def kept_weights(weights: Mapping[str, Tensor], structures: Sequence[Structure],
 def save_cut(folder: Path, denoiser: TupleDenoiser, dense: Checkpoint, story: dict[str, Any]) -> None:
     """Write a cut denoiser as a checkpoint folder, with what of the dense one still fits.
 
-    Judges, word counts and the name model go along. So do the calibrators, though they were fitted to the dense model;
-    the card says so. Adapters are left out, as their changes have the dense shapes: tasks that need one are refused.
+    Judges, word counts, the name model and known values go along. So do the calibrators, though they were fitted to the
+    dense model; the card says so. Adapters are left out, as their changes have the dense shapes: tasks that need one are refused.
 
     Args:
         story: what the card says of the compression: method, kept share, steps, seed.

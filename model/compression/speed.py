@@ -123,9 +123,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="time for each job and number of tuples")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
+    names = ["dense", *(folder.name for folder in options.compressed)]
+    if len(set(names)) < len(names):
+        parser.error("folders are told apart by their names, none of which is 'dense'")
     dense = load_checkpoint(options.model)
-    models = {"dense": dense.denoiser}
-    models |= {folder.name: load_checkpoint(folder).denoiser for folder in options.compressed}
+    compressed = [load_checkpoint(folder).denoiser for folder in options.compressed]
+    models = dict(zip(names, [dense.denoiser, *compressed], strict=True))
     if options.eight_bit:
         models["dense, 8 bits"] = eight_bit(load_checkpoint(options.model, precision="float32").denoiser)
     print(f"{dense.precision}, {options.threads} threads")

@@ -204,7 +204,7 @@ class Experiment:
         """All systems; the report is written after each."""
         dense = self.judge.checkpoint.denoiser
         self._judge("dense", dense)
-        tomoe, masks, routed = self._learned("size", self.config)
+        tomoe, masks, routed = self._learned("experts", self.config)
         if self.options.output:
             save_cut(self.options.output, routed, self.judge.checkpoint, self.story)
         self._judge(f"{self.config.experts} experts", routed)

@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; gives 0."""
     parser = argparse.ArgumentParser(description="Train a checkpoint's judges of column statistics.")
     parser.add_argument("--corpus", help="folder of the corpus; default: RPT_CORPUS")
-    parser.add_argument("--checkpoint", required=True, help=f"checkpoint folder; {JUDGES_FILE} is written into it")
+    parser.add_argument("--checkpoint", required=True, help=f"checkpoint folder; {JUDGES_FILE} is added to")
     parser.add_argument("--windows", type=int, default=3000, help="corrupted windows for each judge")
     parser.add_argument("--workers", type=int, default=2, help="processes that make windows")
     parser.add_argument("--seed", type=int, default=0)
@@ -269,7 +269,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = [table for shard in TRAINING_SHARDS for table in read_tables(folder / shard, _MAX_ROWS)]
     path = Path(options.checkpoint) / JUDGES_FILE
     how = tables, options.windows, options.seed, options.workers
-    save_judges(path, load_judges(path) | {"fill": train_fill(*how)} if options.only_fill else train(*how))
+    others = load_judges(path) if path.exists() else {}
+    save_judges(path, others | ({"fill": train_fill(*how)} if options.only_fill else train(*how)))
     return 0
 
 

@@ -22,6 +22,7 @@ from model.calibration import Calibration, Calibrator, fit_calibrator
 from model.checkpoint import JUDGES_FILE, Checkpoint, load_checkpoint
 from model.config import TrainingConfig
 from model.corpus import VALIDATION_SHARD, CorpusTable, corpus_folder, read_tables
+from model.errors import InputError
 from model.finetuning.extraction_examples import Collection, ExtractionFactory
 from model.inference.answers import DIRECTIONS, EVIDENCE, FEATURES, JUDGE, NO_ANSWER_FEATURES, Judged
 from model.inference.batching import run_tasks
@@ -115,8 +116,8 @@ def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLL
     features = np.concatenate([one.judged.features for one in known])
     labels = np.concatenate([one.right for one in known])
     owners = np.repeat([float(one.group) for one in known], [len(one.judged.candidates) for one in known])
-    trees, features[:, 0] = _fit_trees(features[:, 1:].astype(np.float32), labels, owners)
-    calibrator = fit_calibrator(FEATURES, features, labels, owners)
+    trees, features[:, 0] = fit_trees(features[:, 1:].astype(np.float32), labels, owners)
+    calibrator = fit_calibrator(FEATURES, features, labels, owners, directions=DIRECTIONS)
     places = np.cumsum([len(one.judged.candidates) for one in known])[:-1]
     confidences = np.split(calibrator.predict(features), places)
     about = np.stack([one.judged.no_answer_features(own) for one, own in zip(known, confidences, strict=True)])
@@ -125,8 +126,17 @@ def fit(checkpoint: Checkpoint, tables: Sequence[CorpusTable], count: int = COLL
     return Fitted(trees, {CALIBRATOR: calibrator, NO_ANSWER_CALIBRATOR: nothing})
 
 
-def _fit_trees(evidence: npt.NDArray[np.float32], labels: Floats, owners: Floats) -> tuple[Judge, Floats]:
-    """Trees of all candidates, and for each candidate what trees say that saw no other of its group, (candidates,)."""
+def fit_trees(evidence: npt.NDArray[np.float32], labels: Floats, owners: Floats) -> tuple[Judge, Floats]:
+    """Trees of all candidates, and for each candidate what trees say that saw no other of its group, (candidates,).
+
+    Args:
+        evidence: (candidates, len(EVIDENCE)).
+        labels: 0 or 1, (candidates,).
+        owners: the group of each, (candidates,).
+
+    Raises:
+        InputError: all are of one group, so none can be held out.
+    """
     from sklearn.model_selection import GroupKFold
 
     def trees_of(rows: npt.NDArray[np.int64]) -> Judge:
@@ -134,6 +144,8 @@ def _fit_trees(evidence: npt.NDArray[np.float32], labels: Floats, owners: Floats
             EVIDENCE, evidence[rows], labels[rows].astype(np.int64), directions=DIRECTIONS, trees=TREES, leaves=LEAVES
         )
 
+    if len(np.unique(owners)) < 2:
+        raise InputError("trees need texts of two repositories or more", field="collections")
     held_out = np.zeros(len(labels))
     for learned, judged in GroupKFold(min(_FOLDS, len(np.unique(owners)))).split(evidence, labels, owners):
         held_out[judged] = trees_of(learned).logits(evidence[judged])

@@ -32,7 +32,7 @@ from model.finetuning.labelled_texts import (
     collect,
     split,
 )
-from model.inference.answers import FEATURES, NO_ANSWER_FEATURES, Judged
+from model.inference.answers import DIRECTIONS, FEATURES, NO_ANSWER_FEATURES, Judged
 from model.inference.batching import Progress, run_task
 from model.inference.extraction import ADAPTER, CALIBRATOR, NO_ANSWER_CALIBRATOR, extractor, observe
 from model.inference.pointing import ExtractionExample
@@ -119,7 +119,7 @@ def _calibrators(checkpoint: Checkpoint, parts: LabelSplit) -> dict[str, Calibra
     owners = np.repeat([float(number) for *_, number in known], [len(judged.candidates) for judged, _, _ in known])
     if len(set(labels.tolist())) < 2 or len({place is None for _, place, _ in known}) < 2:
         return {}
-    calibrator = fit_calibrator(FEATURES, features, labels, owners)
+    calibrator = fit_calibrator(FEATURES, features, labels, owners, directions=DIRECTIONS)
     about = np.stack([judged.no_answer_features(calibrator.predict(judged.features)) for judged, _, _ in known])
     none = np.array([float(place is None) for _, place, _ in known])
     nothing = fit_calibrator(NO_ANSWER_FEATURES, about, none, np.array([float(number) for *_, number in known]))

@@ -76,7 +76,7 @@ _KIN: dict[str, tuple[str, ...]] = {
 
 FEATURES = (
     "likelihood", "likelihood_rank", "values", "values_above_mean", "values_rank", "kind_fit", "kind_rank",
-    "kind_misfit", "untyped_misfit", "header", "header_rank", "label_in_values", "known", "known_rank",
+    "kind_misfit", "untyped_misfit", "header", "header_rank", "label_in_values", "stands_under", "stands_under_rank",
 )  # fmt: skip
 """What is known of a label for a column; `_features` says what they are."""
 
@@ -143,7 +143,7 @@ def annotate(
 
     Raises:
         OptionError: no label, a label twice or blank, or an example whose label is none of them.
-        InputError: the checkpoint has no model of names, or no calibrator of annotation.
+        InputError: the checkpoint has no model of names, or no calibrator of annotation, or that of another version.
     """
     options = options or AnnotationOptions()
     labels = tuple(sorted(options.labels if options.labels is not None else BUILT_IN))
@@ -212,7 +212,7 @@ def witnesses(
         likelihoods = yield from _likelihoods(calls, plain)
         for (relation, attribute), own in zip(part, likelihoods, strict=True):
             column, name = relation.column(attribute), relation.attributes[attribute]
-            found.append(_features(checkpoint.names, checkpoint.known, column, name, labels, own - prior))
+            found.append(_features(checkpoint.names, checkpoint.known_values, column, name, labels, own - prior))
         if progress is not None:
             progress("annotate", start + len(part), len(asked))
     return found, tokens
@@ -329,7 +329,7 @@ def _features(
     kind_fit, kind_misfit, untyped_misfit   how the values' kinds fit a label that speaks of kinds, or of none
     header, header_rank                     likeness of header and label
     label_in_values                         share of the values in which a word of the label stands
-    known, known_rank                       log-odds of the label's words where these values stand in tables at large
+    stands_under, stands_under_rank         log-odds of the label's words where these values stand in tables at large
     """
     values = chosen_values(column)
     said = [set(name_words(value[:_READ_CHARACTERS])) for value in values]
@@ -354,7 +354,7 @@ def _features(
             "untyped_misfit": 0.0 if accepted else typed,
             "header": header[number],
             "label_in_values": _share_with(said, name_words(label)),
-            "known": remembered[number],
+            "stands_under": remembered[number],
         }
         rows[number] = [known.get(name, 0.0) for name in FEATURES]
     for rank, source in _RANKS.items():
@@ -368,7 +368,7 @@ _RANKS = {
     "values_rank": "values",
     "kind_rank": "kind_fit",
     "header_rank": "header",
-    "known_rank": "known",
+    "stands_under_rank": "stands_under",
 }
 
 
@@ -513,7 +513,10 @@ def _reason(known: Mapping[str, float], taught: bool) -> str:
         ("header", known["header"] >= 0.9),
         ("formats of the values", known["kind_fit"] >= 0.8),
         ("values", known["values_rank"] > 0.0),
-        ("columns of other tables that have these values", known["known"] > 0.0 and known["known_rank"] > 0.0),
+        (
+            "columns of other tables that have these values",
+            known["stands_under"] > 0.0 and known["stands_under_rank"] > 0.0,
+        ),
         ("the decoder", known["likelihood_rank"] > 0.0),
         ("labelled columns", taught),
     ]

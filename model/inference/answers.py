@@ -25,9 +25,6 @@ _NAMED = 4
 _NAMED_WORDS = 3
 _SURE = 0.5
 _LEAST = -12.0
-_UNNAMED = -3.0
-"""How much a value speaks for the name of an attribute that it has nothing to do with, about."""
-
 _TELLING = 1.0
 _VALUES_AT_ONCE = 2048
 
@@ -36,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 EVIDENCE = (
     "log_probability", "no_answer", "gap", "is_first", "shown", "examples", "is_example", "example_logit", "same_shape",
     "example_rate", "support", "support_logit", "answer_rate", "words",
-    "named", "named_gap", "elsewhere_named", "known",
+    "named", "named_gap", "elsewhere_gap", "stands_under",
 )  # fmt: skip
 """What is known of a candidate; `Observations.judge` says what they are."""
 
@@ -46,9 +43,9 @@ FEATURES = ("judge", *EVIDENCE)
 JUDGE = "extraction"
 
 DIRECTIONS = {
-    "log_probability": 1, "no_answer": -1, "gap": 1, "is_first": 1, "is_example": 1, "example_logit": 1,
-    "same_shape": 1, "support": 1, "support_logit": 1, "named": 1, "named_gap": 1, "elsewhere_named": -1,
-    "known": 1,
+    "judge": 1, "log_probability": 1, "no_answer": -1, "gap": 1, "is_first": 1, "is_example": 1, "example_logit": 1,
+    "same_shape": 1, "support": 1, "support_logit": 1, "named": 1, "named_gap": 1, "elsewhere_gap": 1,
+    "stands_under": 1,
 }  # fmt: skip
 """Evidence that can only speak for a candidate, or only against it: texts are often unlike those that trees learned."""
 
@@ -150,8 +147,8 @@ class Observations:
         answer_rate                        other texts that tell of the attribute
         words                              of the value
         named, named_gap                   how much it speaks for the attribute's name; against other short phrases
-        elsewhere_named                    how much it speaks for the name of another attribute that is asked, at most
-        known                              how much more often it stands in columns of such a name than others do
+        elsewhere_gap                      how much less it speaks for the name than for another that is asked
+        stands_under                       how much more often it stands in columns of such a name than others do
         """
         return self.judge_all([text])[0]
 
@@ -184,10 +181,11 @@ class Observations:
         pointing, told, named = self.pointings[text, attribute], self._told[attribute], spoken_phrases[attribute]
         elsewhere = [one for other, one in enumerate(spoken_phrases) if other != attribute]
         seen = self._seen(text, attribute)
-        best_named = sorted(named, key=lambda value: (-named[value], value))[:_NAMED]
+        ranked = sorted(named.items(), key=lambda one: (-one[1], one[0]))
+        best_named = [value for value, _ in ranked[:_NAMED]]
         taught = self._taught[attribute].apart_from(text)
-        known_values = [value for value in found if value in taught.hits or value in told.sure]
-        extra = sorted({found[value] for value in (*known_values, *best_named) if value not in seen})
+        told_elsewhere = [value for value in found if value in taught.hits or value in told.sure]
+        extra = sorted({found[value] for value in (*told_elsewhere, *best_named) if value not in seen})
         spans = (*pointing.candidates, *(Candidate(*place, pointing.log_probability(*place)) for place in extra))
         speaking = self._names.spoken_for(attribute, [text[one.start : one.end] for one in spans])
         no_answer = 0.0 if math.isnan(pointing.no_answer) else pointing.no_answer
@@ -204,7 +202,7 @@ class Observations:
         for number, (one, value, spoken) in enumerate(zip(spans, values, speaking, strict=True)):
             others = max([no_answer, *(other.log_probability for other in spans if other is not one)])
             share, count = told.apart_from(text, value, seen.get(value, 0.0), stands=value in found)
-            rivals = (odds for other, odds in named.items() if not _overlap(other, value))
+            rival = next((odds for other, odds in ranked if not _overlap(other, value)), 0.0)
             known = {
                 **about,
                 "log_probability": max(_LEAST, one.log_probability),
@@ -217,9 +215,9 @@ class Observations:
                 "support_logit": share,
                 "words": math.log1p(value.count(" ")),
                 "named": spoken,
-                "named_gap": spoken - max(rivals, default=0.0),
-                "elsewhere_named": max((one.get(value, _UNNAMED) for one in elsewhere), default=_UNNAMED),
-                "known": self._well_known.of(attribute, text[one.start : one.end]),
+                "named_gap": spoken - rival,
+                "elsewhere_gap": min([0.0, *(spoken - one[value] for one in elsewhere if value in one)]),
+                "stands_under": self._well_known.of(attribute, text[one.start : one.end]),
             }
             rows.append([0.0, *(known[name] for name in EVIDENCE)])
         return Judged(spans, values, np.array(rows, dtype=np.float64).reshape(-1, len(FEATURES)), about)
@@ -238,7 +236,7 @@ class Observations:
         if features["support"] > 0:
             return Evidence("context", (), "the network points at it in other texts")
         if number >= len(self.pointings[text, attribute].candidates):
-            if features["known"] > _TELLING:
+            if features["stands_under"] > _TELLING:
                 return Evidence("model", (), "it stands in columns of that name in other tables")
             return Evidence("model", (), "it is written as values of that name are")
         return Evidence("model", (), "the network points at it, though not first")

@@ -24,7 +24,7 @@ from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.errors import InputError, OptionError
 from model.inference.answer_lessons import AnswerLessons, PractisedAnswer, practice_texts
-from model.inference.answers import FEATURES, JUDGE, Floats, Judged, Observations
+from model.inference.answers import EVIDENCE, FEATURES, JUDGE, Floats, Judged, Observations
 from model.inference.batching import ModelTask, Progress, StepCall
 from model.inference.pointing import AskedAttribute, ExtractionExample, point
 from model.tuples import Evidence, Usage
@@ -91,7 +91,8 @@ def extract(
     calibration = checkpoint.calibration
     if calibration is None or not {CALIBRATOR, NO_ANSWER_CALIBRATOR} <= calibration.calibrators.keys():
         raise InputError("the checkpoint cannot extract: `python -m model.finetuning.extraction` fits its calibrators")
-    if calibration[CALIBRATOR].features != FEATURES:
+    trees = checkpoint.judges.get(JUDGE)
+    if trees is None or trees.features != EVIDENCE or calibration[CALIBRATOR].features != FEATURES:
         raise InputError("the checkpoint weighs extraction as another version does: fit it, or fine-tune it, again")
     began = time.monotonic()
     practised = practice_texts(texts, attributes)
@@ -155,7 +156,7 @@ def observe(
     distinct = sorted({text for text in texts if text and text.strip()})
     pointings, tokens = yield from point(checkpoint, distinct, attributes, progress)
     trees = checkpoint.judges.get(JUDGE)
-    observed = Observations(attributes, distinct, pointings, checkpoint.names, checkpoint.known, trees)
+    observed = Observations(attributes, distinct, pointings, checkpoint.names, checkpoint.known_values, trees)
     for texts_at_once in _parts(distinct):
         yield [StepCall(partial(_count, observed, texts_at_once))]
     return observed, tokens

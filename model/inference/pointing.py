@@ -7,7 +7,6 @@ probable as it is among the spans of all windows, and there being no answer in a
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ class Pointing:
         candidates: the likeliest spans, best first.
         no_answer: log-probability that there is none; NaN where the network failed.
         shown: answered texts that stood in context and told of this attribute.
-        windows: what `log_probability` is read off.
+        windows: the text's windows, what `log_probability` is read off.
     """
 
     candidates: tuple[Candidate, ...]
@@ -93,21 +92,24 @@ class ScoredTokens:
     """What the tokens of a window say of where an answer begins and ends.
 
     Attributes:
-        starts, ends: the characters of each token, counted from `offset`.
+        starts, ends: the characters of each token, counted from `offset`, (tokens,) int32.
         odds: log-odds against there being no answer, of beginning and of ending at a token, (2, tokens) float16.
     """
 
     offset: int
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
     odds: npt.NDArray[np.float16]
 
     def log_odds(self, start: int, end: int) -> float:
-        """Of the characters `start` to `end` of the whole text."""
+        """Of the characters `start` to `end` of the whole text; minus infinity where they are no answer here."""
         start, end = start - self.offset, end - self.offset
-        if not self.ends or start < 0 or end > self.ends[-1]:
+        if not len(self.ends) or start < 0 or end > int(self.ends[-1]):
             return -math.inf
-        first, last = bisect_right(self.ends, start), bisect_left(self.starts, end) - 1
+        first = int(np.searchsorted(self.ends, start, side="right"))
+        last = int(np.searchsorted(self.starts, end, side="left")) - 1
+        if last - first >= _LONGEST_ANSWER:
+            return -math.inf
         return float(self.odds[0, first]) + float(self.odds[1, last])
 
 
@@ -130,8 +132,9 @@ def point(
         scores = yield [SpanCall(one.reading.encoder_input, one.reading.questions, checkpoint) for one in waiting]
         for one, answer in zip(waiting, scores, strict=True):
             tokens += len(one.reading.encoder_input)
+            bounds = np.array([one.reading.starts, one.reading.ends], dtype=np.int32)
             for place, attribute in enumerate(one.attributes):
-                found[one.text, attribute].append(_scored(one, np.asarray(answer)[place], place))
+                found[one.text, attribute].append(_scored(one, bounds, np.asarray(answer)[place], place))
         done += sum(one.is_last for one in waiting)
         if progress is not None:
             progress("extract", done, len(texts))
@@ -267,8 +270,12 @@ class _Scored:
     tokens: ScoredTokens | None = None
 
 
-def _scored(window: _Window, scores: npt.NDArray[np.float32], place: int) -> _Scored:
-    """The likeliest spans of one question, as characters of the whole text."""
+def _scored(window: _Window, bounds: npt.NDArray[np.int32], scores: npt.NDArray[np.float32], place: int) -> _Scored:
+    """The likeliest spans of one question, as characters of the whole text.
+
+    Args:
+        bounds: where the characters of each token begin and end, (2, tokens), the same array for all questions.
+    """
     reading, marker = window.reading, window.reading.questions[place]
     own = scores[marker].astype(np.float64).sum()
     start, end = scores[list(reading.places)].astype(np.float64).T
@@ -290,7 +297,7 @@ def _scored(window: _Window, scores: npt.NDArray[np.float32], place: int) -> _Sc
     ranked = sorted(
         ((value, s + offset, e + offset) for (s, e), value in spans.items()), key=lambda one: (-one[0], one[1:])
     )
-    tokens = ScoredTokens(offset, reading.starts, reading.ends, np.stack([start - own, end]).astype(np.float16))
+    tokens = ScoredTokens(offset, bounds[0], bounds[1], np.stack([start - own, end]).astype(np.float16))
     return _Scored(tuple(ranked[:_SPANS]), float(np.logaddexp.reduce(odds, axis=None)), window.shown[place], tokens)
 
 

@@ -90,7 +90,9 @@ def test_a_part_that_is_not_there_is_an_error(bare_checkpoint: Checkpoint) -> No
 
 def test_an_adapter_is_loaded_once_and_makes_other_weights(checkpoint: Checkpoint) -> None:
     adapted = with_adapter(checkpoint, "transform")
-    assert adapted is with_adapter(checkpoint, "transform")
+    assert adapted.denoiser is with_adapter(checkpoint, "transform").denoiser
+    without = with_adapter(replace(checkpoint, names=None), "transform")
+    assert without.denoiser is adapted.denoiser and without.names is None is not adapted.names
     assert adapted.sha256 != checkpoint.sha256 and adapted.denoiser is not checkpoint.denoiser
     with pytest.raises(InputError, match="cannot juggle: it has no adapter 'juggle'"):
         with_adapter(checkpoint, "juggle")

@@ -42,6 +42,15 @@ def test_scores_without_calibration_would_fail_the_same_check() -> None:
     assert expected_calibration_error(overconfident, labels) > 0.1
 
 
+def test_a_feature_never_speaks_against_its_direction(fitted: Calibrator) -> None:
+    sample = _sample(2500, 1)
+    bound = fit_calibrator(NAMES, *sample, directions={"one": 1, "two": -1})  # two speaks for it in truth
+    assert bound.coefficients[0] > 0.5 and bound.coefficients[1] == 0.0
+    assert fit_calibrator(NAMES, *sample, directions={"one": 1, "two": 1}) == fitted
+    nothing = fit_calibrator(NAMES, *sample, directions={"one": -1, "two": -1, "three": -1})
+    assert max(nothing.coefficients) <= 0.0
+
+
 def test_fitting_twice_gives_the_same_calibrator(fitted: Calibrator) -> None:
     assert fit_calibrator(NAMES, *_sample(2500, 1)) == fitted
 

@@ -35,6 +35,7 @@ def test_a_loaded_model_is_ready_for_inference(checkpoint: Checkpoint, denoiser:
     assert checkpoint.card == {"name": "tiny", "version": "1.2.3", "sha256": checkpoint.sha256}
     assert checkpoint.config == denoiser.config
     assert checkpoint.parameters == sum(parameter.numel() for parameter in denoiser.parameters())
+    assert checkpoint.known_values is not None and checkpoint.known_values.log_odds("boston") is not None
     assert not checkpoint.denoiser.training
     assert not any(parameter.requires_grad for parameter in checkpoint.denoiser.parameters())
     assert checkpoint.serializer.tokenizer.decode(checkpoint.serializer.tokenizer.encode("Chloé")) == "Chloé"
@@ -45,8 +46,10 @@ def test_a_folder_holds_safetensors_and_json_and_nothing_else(folder: Path) -> N
         "calibration.json",
         "card.json",
         "config.json",
+        "judges.safetensors",
         "names.safetensors",
         "tokenizer.json",
+        "values.safetensors",
         "weights.safetensors",
     ]
     for path in folder.glob("*.json"):

@@ -178,6 +178,12 @@ def test_the_saved_folder_rebuilds_the_cut_model_exactly(
     assert repaired.repairs
 
 
+def test_what_holds_no_weights_goes_along(checkpoint: Checkpoint, masks: dict[str, Tensor], tmp_path: Path) -> None:
+    save_cut(tmp_path / "cut", cut(checkpoint.denoiser, masks), checkpoint, {"method": "atp"})
+    for name in ("judges.safetensors", "names.safetensors", "values.safetensors"):
+        assert (tmp_path / "cut" / name).read_bytes() == (checkpoint.path / name).read_bytes()
+
+
 def test_tasks_whose_adapter_fits_the_dense_model_only_are_refused(
     checkpoint: Checkpoint, masks: dict[str, Tensor], tmp_path: Path
 ) -> None:

@@ -48,3 +48,10 @@ def test_the_command_times_every_model(
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[3:]]
     assert [row[2] for row in rows[:3]] == ["dense", "cut", "dense, 8 bits"]
     assert len(rows) == 2 * 3 * 3
+
+
+@pytest.mark.parametrize("folders", [["a/cut", "b/cut"], ["a/dense"]])
+def test_two_models_of_one_name_are_refused(folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(folders)
+    assert "told apart by their names" in capsys.readouterr().err

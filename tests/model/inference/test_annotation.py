@@ -23,10 +23,9 @@ from model.inference.annotation import (
     witnesses,
 )
 from model.inference.batching import run_task, run_tasks
-from model.known_values import KnownValues, value_key
 from model.naming import BUCKETS, NameModel
 from model.tuples import Relation
-from tests.conftest import MakeCalibrator
+from tests.conftest import MakeCalibrator, known_values
 
 LABELS = ("city", "date", "price", "person")
 TABLE = Relation.of(
@@ -64,31 +63,18 @@ def test_values_kinds_and_headers_speak_for_labels(annotating: Checkpoint) -> No
 PEOPLE = Relation.of(("column 1",), [("Grace Hopper",), ("Ada Lovelace",), ("Mary Somerville",)])
 
 
-def knowing(*values: str) -> KnownValues:
-    """Values that stand under `person` in three of four repositories."""
-    count = len(values)
-    return KnownValues(
-        ("city", "person"),
-        np.array([0.01, 0.01], dtype=np.float32),
-        np.array(sorted(value_key(value) or 0 for value in values), dtype=np.uint32),
-        np.full(count, 4, dtype=np.uint8),
-        np.arange(count + 1, dtype=np.uint32),
-        np.full(count, 1, dtype=np.uint16),
-        np.full(count, 3, dtype=np.uint8),
-    )
-
-
 def test_columns_of_other_tables_that_have_these_values_speak_for_labels(
     annotating: Checkpoint, make_calibrator: MakeCalibrator
 ) -> None:
-    calibration = Calibration({"annotation": make_calibrator(FEATURES, {"known_rank": 2.0}, -2.0)})
-    with_them = replace(annotating, known=knowing("Grace Hopper", "Ada Lovelace"), calibration=calibration)
+    known = known_values(("city", "person"), {"Grace Hopper": (4, {1: 3}), "Ada Lovelace": (4, {1: 3})})
+    calibration = Calibration({"annotation": make_calibrator(FEATURES, {"stands_under_rank": 2.0}, -2.0)})
+    with_them = replace(annotating, known_values=known, calibration=calibration)
     (found,) = columns(with_them, PEOPLE)
     assert found.label == "person" and "columns of other tables" in found.detail
     (judged, *_), _ = run_task(with_them, witnesses(with_them, [(PEOPLE, 0)], LABELS))
-    said = judged[LABELS.index("person"), FEATURES.index("known")]
+    said = judged[LABELS.index("person"), FEATURES.index("stands_under")]
     assert said == pytest.approx(2 / 3 * np.log((3 + 0.03) / (7 * 0.01)), abs=1e-4)
-    (without,) = columns(replace(with_them, known=None), PEOPLE)
+    (without,) = columns(replace(with_them, known_values=None), PEOPLE)
     assert without.label is None
 
 

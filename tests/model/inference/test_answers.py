@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ import pytest
 from model.inference.answers import EVIDENCE, FEATURES, Observations
 from model.inference.pointing import AskedAttribute, Candidate, ExtractionExample, Pointing, ScoredTokens
 from model.judge import Judge
-from model.known_values import KnownValues, value_key
+from model.known_values import KnownValues
 from model.naming import BUCKETS, NameModel
+from tests.conftest import known_values, stump
+
+STARTS, ENDS = np.array([0, 1, 5], dtype=np.int32), np.array([1, 5, 9], dtype=np.int32)
+"""Characters of the tokens of a window."""
 
 
 def counted(
@@ -100,18 +105,33 @@ def test_what_speaks_for_another_attribute_that_is_asked_is_told() -> None:
     pointings = {(text, number): pointing(text, "red", 0.2) for number in range(2)}
     together = features(counted(asked, [text], pointings, names), text, "red")
     alone = features(counted(asked[:1], [text], pointings, names), text, "red")
-    assert together["elsewhere_named"] > 1.0 > alone["elsewhere_named"] == -3.0
+    assert together["elsewhere_gap"] < -1.0 < alone["elsewhere_gap"] == 0.0
+    color = counted(asked[::-1], [text], {(text, number): pointings[text, 0] for number in range(2)}, names)
+    assert features(color, text, "red")["elsewhere_gap"] == 0.0  # it speaks for this one more than for the other
 
 
 def test_the_network_says_how_probable_any_span_is() -> None:
     text = "a red mug"
     odds = np.log(np.array([[0.1, 0.2, 0.4], [0.1, 0.2, 0.4]])).astype(np.float16)
-    tokens = ScoredTokens(0, (0, 1, 5), (1, 5, 9), odds)
+    tokens = ScoredTokens(0, STARTS, ENDS, odds)
     examples = (ExtractionExample("red cup", "red"),)
     start = text.index("mug")
     said = Pointing((Candidate(start, len(text), math.log(0.2)),), math.log(0.5), 0, (tokens,))
     observed = counted([AskedAttribute("color", None, examples)], [text], {(text, 0): said})
     assert features(observed, text, "red")["log_probability"] == pytest.approx(math.log(0.2 * 0.2 * 0.5), abs=2e-2)
+
+
+def test_a_later_window_of_a_long_text_counts_its_characters_from_its_own_beginning() -> None:
+    odds = np.log(np.array([[0.1, 0.2, 0.4], [0.1, 0.2, 0.4]])).astype(np.float16)
+    windows = (
+        ScoredTokens(0, STARTS, ENDS, np.full((2, 3), -9.0, dtype=np.float16)),
+        ScoredTokens(6, STARTS, ENDS, odds),
+    )
+    said = Pointing((), math.log(0.5), 0, windows)
+    assert said.log_probability(7, 11) == pytest.approx(math.log(0.2 * 0.2 * 0.5), abs=2e-2)
+    assert said.log_probability(6, 9) == pytest.approx(math.log(0.1 * 0.2 * 0.5), abs=2e-2)  # both windows have it
+    assert said.log_probability(0, 5) == pytest.approx(-18.0 + math.log(0.5), abs=2e-2)
+    assert said.log_probability(3, 12) == -math.inf  # in no window as a whole
 
 
 def test_where_the_network_failed_all_evidence_is_a_number() -> None:
@@ -125,43 +145,30 @@ def test_where_the_network_failed_all_evidence_is_a_number() -> None:
 
 def test_values_that_stand_in_columns_of_that_name_are_known() -> None:
     text = "Nintendo Switch"
-    keys = np.array([value_key("nintendo")], dtype=np.uint32)
-    known = KnownValues(
-        ("publisher",),
-        np.array([0.01], dtype=np.float32),
-        keys,
-        np.array([5], dtype=np.uint8),
-        np.array([0, 1], dtype=np.uint32),
-        np.array([0], dtype=np.uint16),
-        np.array([4], dtype=np.uint8),
-    )
+    known = known_values(("publisher",), {"Nintendo": (5, {0: 4})})
     pointings = {(text, 0): Pointing((Candidate(0, 8, -1.0), Candidate(9, 15, -2.0)), -1.0, 0)}
     observed = counted([AskedAttribute("Publisher")], [text], pointings, known=known)
-    assert features(observed, text, "Nintendo")["known"] == pytest.approx(math.log(4.03 / 0.08), abs=1e-5)
-    assert features(observed, text, "Switch")["known"] == 0.0
+    assert features(observed, text, "Nintendo")["stands_under"] == pytest.approx(math.log(4.03 / 0.08), abs=1e-5)
+    assert features(observed, text, "Switch")["stands_under"] == 0.0
+    silent = {(text, 0): Pointing((Candidate(9, 15, -2.0),), -1.0, 0)}
+    example = AskedAttribute("Publisher", None, (ExtractionExample("by Nintendo", "Nintendo"),))
+    told = counted([example], [text], silent, known=known)
+    (judged,) = told.judge(text)
+    example_of = replace(judged, features=judged.features * 1.0)
+    example_of.features[1, FEATURES.index("is_example")] = 0.0
+    assert "columns of that name" in (told.reason(text, 0, example_of, 1).detail or "")
     unheard = counted([AskedAttribute("weight")], [text], pointings, known=known)
-    assert features(unheard, text, "Nintendo")["known"] == 0.0
+    assert features(unheard, text, "Nintendo")["stands_under"] == 0.0
 
 
 def test_trees_judge_the_evidence() -> None:
     text = "a red mug"
-    place = EVIDENCE.index("is_first")
-    trees = Judge(
-        EVIDENCE,
-        0.5,
-        1,
-        np.array([place, 0, 0], dtype=np.int32),
-        np.array([0.5, np.inf, np.inf], dtype=np.float32),
-        np.array([1, 1, 2], dtype=np.int32),
-        np.array([2, 1, 2], dtype=np.int32),
-        np.array([0.0, -2.0, 3.0], dtype=np.float32),
-        np.array([0], dtype=np.int32),
-    )
+    trees = stump(EVIDENCE, "is_first", 0.5, -2.0, 3.0)
     said = Pointing((Candidate(2, 5, -1.0), Candidate(6, 9, -2.0)), -1.0, 0)
     asked = [AskedAttribute("color"), AskedAttribute("thing")]
     pointings = {(text, 0): said, (text, 1): Pointing((Candidate(6, 9, -1.0),), -1.0, 0)}
     color, thing = counted(asked, [text], pointings, trees=trees).judge(text)
-    assert color.features[:, 0].tolist() == [3.5, -1.5] and thing.features[:, 0].tolist() == [3.5]
+    assert color.features[:, 0].tolist() == [3.0, -2.0] and thing.features[:, 0].tolist() == [3.0]
     without = counted(asked, [text], pointings).judge(text)[0]
     assert without.features[:, 0].tolist() == [0.0, 0.0]
     assert np.array_equal(without.features[:, 1:], color.features[:, 1:])

@@ -16,11 +16,11 @@ from model.calibration import Calibration
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.errors import InputError, OptionError
 from model.inference import extraction
-from model.inference.answers import FEATURES, NO_ANSWER_FEATURES
+from model.inference.answers import EVIDENCE, FEATURES, NO_ANSWER_FEATURES
 from model.inference.batching import ModelTask, SpanCall, StepCall, run_task, run_tasks
 from model.inference.extraction import Extraction, ExtractionOutcome, extract, extractor, observe
-from model.inference.pointing import AskedAttribute, ExtractionExample
-from tests.conftest import MakeCalibrator, add_adapter
+from model.inference.pointing import AskedAttribute, ExtractionExample, point
+from tests.conftest import MakeCalibrator, add_adapter, add_trees, known_values, stump
 
 TEXTS = ["Acme kettle 1.5 L red", "Globex kettle 2 L", "Acme pan 28 cm, black 🍳", "plain"]
 ATTRIBUTES = [AskedAttribute("brand"), AskedAttribute("color")]
@@ -42,6 +42,7 @@ def extracting(
     tokenizer = bare_checkpoint.serializer.tokenizer
     save_checkpoint(folder, bare_checkpoint.denoiser, tokenizer, bare_checkpoint.card, calibration)
     add_adapter(folder, load_checkpoint(folder, precision="float32").denoiser)
+    add_trees(folder)
     return load_checkpoint(folder, precision="float32")
 
 
@@ -126,6 +127,30 @@ def test_enough_examples_are_practised_on(extracting: Checkpoint) -> None:
     assert said[0].outcome is ExtractionOutcome.VALUE or (said[0].confidence or 0.0) < 0.8
 
 
+def test_trees_and_known_values_weigh(extracting: Checkpoint, make_calibrator: MakeCalibrator) -> None:
+    calibration = Calibration(
+        {
+            "extraction": make_calibrator(FEATURES, {"judge": 1.0}, 0.0),
+            "extraction_none": make_calibrator(NO_ANSWER_FEATURES, {"best": -1.0}, 0.0),
+        }
+    )
+    values = known_values(("brand",), {"Globex": (9, {0: 8})})
+    trees = stump(EVIDENCE, "stands_under", 1.0, -3.0, 3.0)
+    asked = [AskedAttribute("brand", None, (ExtractionExample("by Globex", "Globex"),))]
+    knowing = replace(extracting, calibration=calibration, known_values=values, judges={"extraction": trees})
+    (found,) = answers(knowing, ["Globex kettle 2 L"], asked)
+    assert found.value == "Globex"
+    assert found.confidence == pytest.approx(1 / (1 + np.exp(-3.0)), abs=0.02)
+    (without,) = answers(replace(knowing, known_values=None), ["Globex kettle 2 L"], asked)
+    assert without.outcome is ExtractionOutcome.NONE
+
+
+def test_trees_of_another_version_are_refused(extracting: Checkpoint) -> None:
+    for judges in ({}, {"extraction": stump(EVIDENCE[1:], "words", 0.0, 0.0, 0.0)}):
+        with pytest.raises(InputError, match="another version"):
+            answers(replace(extracting, judges=judges), TEXTS, ATTRIBUTES)
+
+
 def test_blank_texts_tell_nothing(extracting: Checkpoint) -> None:
     found = answers(extracting, [None, "", " \n"], ATTRIBUTES[:1])
     assert [(one.outcome, one.confidence) for one in found] == [(ExtractionOutcome.NONE, 1.0)] * 3
@@ -140,6 +165,18 @@ def test_a_long_text_is_read_in_windows_to_its_end(extracting: Checkpoint) -> No
     assert tokens > len(extracting.serializer.tokenizer.encode(text))
     starts = [candidate.start for candidate in observed.pointings[text, 0].candidates]
     assert all(0 <= start < len(text) for start in starts) and len(set(starts)) > 1
+
+
+def test_the_network_says_of_any_span_what_it_says_of_its_best(extracting: Checkpoint) -> None:
+    text = "?!;:/=+*#@" * 60  # every sign is a token, so that no two spans of tokens are the same characters
+    pointings, _ = run_task(extracting, point(extractor(extracting), [text], ATTRIBUTES))
+    for pointing in pointings.values():
+        assert len(pointing.windows) > 1 and len(pointing.candidates) == 8
+        told = [one.log_probability for one in pointing.candidates]
+        assert [pointing.log_probability(one.start, one.end) for one in pointing.candidates] == pytest.approx(
+            told, abs=0.02
+        )
+        assert pointing.log_probability(0, 64) > -np.inf == pointing.log_probability(0, 65)  # the longest answer
 
 
 def test_numbers_that_are_none_are_an_error(extracting: Checkpoint) -> None:
@@ -179,5 +216,5 @@ def test_a_checkpoint_that_was_not_trained_to_extract_says_so(
     assert not adapter_path(bare_checkpoint, extraction.ADAPTER).exists()
     with pytest.raises(InputError, match="no adapter"):
         extractor(replace(bare_checkpoint, calibration=extracting.calibration))
-    assert extractor(extracting) is extractor(extracting)
+    assert extractor(extracting).denoiser is extractor(extracting).denoiser
     assert extractor(extracting).sha256 != extracting.sha256
