@@ -65,7 +65,8 @@ def save_cut(folder: Path, denoiser: TupleDenoiser, dense: Checkpoint, story: di
     """Write a cut denoiser as a checkpoint folder, with what of the dense one still fits.
 
     Judges, word counts, the name model and known values go along. So do the calibrators, though they were fitted to the
-    dense model; the card says so. Adapters are left out, as their changes have the dense shapes: tasks that need one are refused.
+    dense model; the card says so. Adapters are left out, as their changes have the dense shapes: tasks that need one
+    are refused.
 
     Args:
         story: what the card says of the compression: method, kept share, steps, seed.
