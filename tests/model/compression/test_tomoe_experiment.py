@@ -68,17 +68,18 @@ def test_random_experts_have_the_widths_of_the_learned_ones() -> None:
     assert found["query"].tolist() == [[1.0, 0.0]]
 
 
-def test_every_system_is_judged(
-    checkpoint: Checkpoint,
-    tables: list[CorpusTable],
-    batches: list[TrainingBatch],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture()
+def judge(
+    checkpoint: Checkpoint, tables: list[CorpusTable], batches: list[TrainingBatch], monkeypatch: pytest.MonkeyPatch
+) -> Judge:
+    """A judge of a few windows; training batches are small as well."""
     training = TrainingConfig(batch_tokens=512, max_tokens=256, episodes_per_chunk=1, examples_per_episode=4)
     monkeypatch.setattr(tomoe_experiment, "TRAINING", training)
+    return Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0), tables, Judging(2, 2))
+
+
+def test_every_system_is_judged(judge: Judge, tables: list[CorpusTable], tmp_path: Path) -> None:
     options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=tmp_path / "routed", ablations=False)
-    judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0), tables, Judging(2, 2))
     table = Experiment(judge, tables, ToMoEConfig(0.7, 3), options).run()
     labels = [row.system for row in table.rows]
     assert labels[:4] == ["dense", "3 experts", "random router", "random channels"]
@@ -102,14 +103,8 @@ def test_every_system_is_judged(
 
 
 def test_a_run_without_a_loss_is_trained_without_it(
-    checkpoint: Checkpoint,
-    tables: list[CorpusTable],
-    batches: list[TrainingBatch],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    judge: Judge, tables: list[CorpusTable], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = TrainingConfig(batch_tokens=512, max_tokens=256, episodes_per_chunk=1, examples_per_episode=4)
-    monkeypatch.setattr(tomoe_experiment, "TRAINING", training)
     trained: list[ToMoEConfig] = []
     plain = ToMoE.train
 
@@ -119,7 +114,6 @@ def test_a_run_without_a_loss_is_trained_without_it(
 
     monkeypatch.setattr(ToMoE, "train", train)
     options = argparse.Namespace(steps=1, report=tmp_path / "tomoe.json", output=None, ablations=True)
-    judge = Judge(checkpoint, batches[:1], sample_masked_tables(tables, 2, 0), tables, Judging(2, 2))
     config = ToMoEConfig(0.7, 3)
     table = Experiment(judge, tables, config, options).run()
     assert [row.system for row in table.rows] == ["dense", "3 experts", "no union loss", "no balance loss", "no KL"]
