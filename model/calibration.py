@@ -60,10 +60,15 @@ class Calibrator:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """All calibrators of a checkpoint by name, and where they came from."""
+    """All calibrators of a checkpoint by name, and where they came from.
+
+    Attributes:
+        of_labels: names of those that were fitted to labels of a user's own data.
+    """
 
     calibrators: Mapping[str, Calibrator]
     source: str = ""
+    of_labels: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> Calibrator:
         try:
@@ -73,18 +78,25 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write one JSON file."""
-        record = {"source": self.source, "calibrators": {name: asdict(one) for name, one in self.calibrators.items()}}
+        record: dict[str, Any] = {"source": self.source}
+        if self.of_labels:
+            record["of_labels"] = sorted(self.of_labels)
+        record["calibrators"] = {name: asdict(one) for name, one in self.calibrators.items()}
         path.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
     @classmethod
-    def add_to(cls, path: Path, calibrators: Mapping[str, Calibrator]) -> None:
+    def add_to(cls, path: Path, calibrators: Mapping[str, Calibrator], *, of_labels: bool = False) -> None:
         """Add calibrators to a file, or renew them; the others stay as they are.
+
+        Args:
+            of_labels: they were fitted to labels of a user's own data.
 
         Raises:
             CheckpointError: the file is damaged.
         """
         known = cls.load(path)
-        replace(known, calibrators={**known.calibrators, **calibrators}).save(path)
+        own = known.of_labels | calibrators.keys() if of_labels else known.of_labels - calibrators.keys()
+        replace(known, calibrators={**known.calibrators, **calibrators}, of_labels=frozenset(own)).save(path)
 
     @classmethod
     def load(cls, path: Path) -> Calibration:
@@ -98,7 +110,7 @@ class Calibration:
             calibrators = {name: _calibrator(values) for name, values in record["calibrators"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"cannot read {path.name}: {error}") from error
-        return cls(calibrators, str(record.get("source", "")))
+        return cls(calibrators, str(record.get("source", "")), frozenset(map(str, record.get("of_labels", ()))))
 
 
 def _calibrator(values: Mapping[str, Any]) -> Calibrator:

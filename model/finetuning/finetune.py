@@ -154,7 +154,7 @@ def finetune(
         shutil.copytree(checkpoint.path, new.path, dirs_exist_ok=True)
         steps, seconds = _train(checkpoint, labels, new.path, options, progress)
         fitted = labels.calibrators(load_checkpoint(new.path, precision="float32"))
-        Calibration.add_to(new.path / "calibration.json", fitted)
+        Calibration.add_to(new.path / "calibration.json", fitted, of_labels=True)
         after = labels.answers(load_checkpoint(new.path, precision="float32"), progress)
         gain = labels.gain(before, after, Resampling(options.seed))
         table = _table(labels, before, after, options.seed)

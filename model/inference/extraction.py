@@ -34,7 +34,7 @@ CALIBRATOR = "extraction"
 NO_ANSWER_CALIBRATOR = "extraction_none"
 _UNTOLD = 0.5
 _LEAST = 0.05
-"""A value less likely than this is no answer; where answered texts were practised on, one less likely than none."""
+"""A value less likely than this is no answer; after practice, or fine-tuning, one less likely than none is none."""
 
 _AT_ONCE = 64
 """Texts that are counted or judged in one step, between which other tasks get their turns."""
@@ -99,8 +99,9 @@ def extract(
     observed, tokens = yield from observe(extractor(checkpoint), [*texts, *practised], attributes, progress)
     lessons = yield from _learn(calibration, observed, practised)
     answers: dict[tuple[str, int], Extraction] = {}
+    is_checked = lessons.learned or CALIBRATOR in calibration.of_labels
     for texts_at_once in _parts(sorted({text for text in texts if text} & set(observed.texts))):
-        yield [StepCall(partial(_answer, lessons, observed, texts_at_once, answers))]
+        yield [StepCall(partial(_answer, lessons, observed, texts_at_once, answers, is_checked=is_checked))]
     asked = ((text_id, text, attribute) for text_id, text in enumerate(texts) for attribute in range(len(attributes)))
     extractions = tuple(
         replace(answers.get((text or "", attribute), _BLANK), text_id=text_id, attribute=attribute)
@@ -195,14 +196,21 @@ def _answer(
     observed: Observations,
     texts: Sequence[str],
     answers: dict[tuple[str, int], Extraction],
+    *,
+    is_checked: bool,
 ) -> None:
-    """Answer every question about some texts, into `answers`."""
+    """Answer every question about some texts, into `answers`.
+
+    Args:
+        is_checked: what is said of such texts was checked on texts of the caller's, so the likelier of value and none
+            is the answer.
+    """
     for text, of_text in zip(texts, observed.judge_all(texts), strict=True):
         for attribute, judged in enumerate(of_text):
             name = observed.attributes[attribute].name
             confidences = lessons.confidences(judged, name)
             none = lessons.none(judged, name, confidences)
-            least = none if lessons.learned else _LEAST
+            least = none if is_checked else _LEAST
             answers[text, attribute] = _decide(observed, text, attribute, judged, confidences, none, least)
 
 

@@ -168,3 +168,17 @@ def test_expected_calibration_error_of_known_cases(
 
 def test_expected_calibration_error_of_nothing_is_unknown() -> None:
     assert np.isnan(expected_calibration_error(np.zeros(0), np.zeros(0)))
+
+
+def test_what_was_fitted_to_labels_of_a_user_is_remembered_until_it_is_fitted_otherwise(
+    fitted: Calibrator, tmp_path: Path
+) -> None:
+    path = tmp_path / "calibration.json"
+    Calibration({"repair": fitted, "extraction": fitted}, "here").save(path)
+    assert "of_labels" not in path.read_text("utf-8")
+    Calibration.add_to(path, {"extraction": fitted}, of_labels=True)
+    assert Calibration.load(path).of_labels == {"extraction"}
+    Calibration.add_to(path, {"repair": fitted})
+    assert Calibration.load(path).of_labels == {"extraction"} and Calibration.load(path).source == "here"
+    Calibration.add_to(path, {"extraction": fitted})
+    assert Calibration.load(path).of_labels == frozenset()

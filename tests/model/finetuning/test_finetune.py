@@ -58,6 +58,18 @@ def test_it_learns_what_the_labels_say(made: tuple[Path, FinetuneReport]) -> Non
     assert sum(report.labels) == 180 and report.steps == 30
 
 
+def test_calibrators_of_labels_are_told_from_others(
+    tmp_path: Path, trainable: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trainable.calibration is not None
+    fitted = {"extraction": trainable.calibration["extraction"]}
+    monkeypatch.setattr(ExtractionLabels, "calibrators", lambda *_: fitted)
+    report = finetune(trainable, ExtractionLabels(color_labels(30)), tmp_path, "own", replace(OPTIONS, steps=1))
+    assert report.calibrated and report.path is not None
+    calibration = load_checkpoint(report.path).calibration
+    assert calibration is not None and calibration.of_labels == {"extraction"}
+
+
 def test_the_card_tells_what_was_done_and_no_text(made: tuple[Path, FinetuneReport], trainable: Checkpoint) -> None:
     folder, report = made
     text = (folder / "colors" / "card.json").read_text(encoding="utf-8")
@@ -94,7 +106,7 @@ def test_few_held_out_labels_leave_the_calibrators(tmp_path: Path, trainable: Ch
     assert not report.calibrated and report.path is not None
     kept = load_checkpoint(report.path).calibration
     assert kept is not None and trainable.calibration is not None
-    assert kept.calibrators == trainable.calibration.calibrators
+    assert kept.calibrators == trainable.calibration.calibrators and not kept.of_labels
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_trained(

@@ -145,6 +145,20 @@ def test_trees_and_known_values_weigh(extracting: Checkpoint, make_calibrator: M
     assert without.outcome is ExtractionOutcome.NONE
 
 
+def test_after_fine_tuning_the_likelier_of_value_and_none_is_the_answer(
+    extracting: Checkpoint, make_calibrator: MakeCalibrator
+) -> None:
+    calibrators = {
+        "extraction": make_calibrator(FEATURES, {}, -1.5),  # every value is .18 likely, none .38
+        "extraction_none": make_calibrator(NO_ANSWER_FEATURES, {}, -0.5),
+    }
+    asked = [AskedAttribute("color")]
+    before = replace(extracting, calibration=Calibration(calibrators))
+    after = replace(extracting, calibration=Calibration(calibrators, of_labels=frozenset({"extraction"})))
+    assert answers(before, TEXTS[:1], asked)[0].outcome is ExtractionOutcome.VALUE
+    assert answers(after, TEXTS[:1], asked)[0].outcome is ExtractionOutcome.NONE
+
+
 def test_trees_of_another_version_are_refused(extracting: Checkpoint) -> None:
     for judges in ({}, {"extraction": stump(EVIDENCE[1:], "words", 0.0, 0.0, 0.0)}):
         with pytest.raises(InputError, match="another version"):
