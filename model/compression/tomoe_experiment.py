@@ -198,7 +198,8 @@ class Experiment:
         self.config = config
         self.options = options
         self.rows: list[EvaluationRow] = []
-        self.story: dict[str, object] = {"method": "tomoe", "steps": options.steps, **asdict(config)}
+        self.sizes: dict[str, object] = {}
+        self.story = {"method": "tomoe", "steps": options.steps, **asdict(config), "sizes": self.sizes}
 
     def run(self) -> EvaluationTable:
         """All systems; the report is written after each."""
@@ -215,13 +216,13 @@ class Experiment:
         return self.table()
 
     def _learned(self, label: str, config: ToMoEConfig) -> tuple[ToMoE, dict[str, Tensor], TupleDenoiser]:
-        """Generated experts, trained and exported; what they are like is kept under the label."""
+        """Generated experts, trained and exported; what they are like is kept in `sizes`."""
         dense = self.judge.checkpoint.denoiser
         tomoe = self._trained(label, ToMoE(dense, config))
         masks = tomoe.decide()
         routed = export(dense, masks, tomoe.gates.routers())
         gap = noise_gap(tomoe, masks, self.judge.batches)
-        self.story[label] = record(routed.config, block_reports(tomoe, masks, self.judge.batches), gap)
+        self.sizes[label] = record(routed.config, block_reports(tomoe, masks, self.judge.batches), gap)
         return tomoe, masks, routed
 
     def _ablate(self) -> None:

@@ -92,11 +92,16 @@ def test_every_system_is_judged(judge: Judge, tables: list[CorpusTable], tmp_pat
     assert experts["KL, tokens"].value > 0.0
     assert experts["stored M"].value < dense["stored M"].value + 0.01
     report = json.loads(options.report.read_text("utf-8"))
-    block = report["experts"]["blocks"]["decoder.blocks.1.feed_forward"]
+    assert report["experts"] == 3  # as asked for
+    block = report["sizes"]["experts"]["blocks"]["decoder.blocks.1.feed_forward"]
     assert sum(block["token_shares"]) == pytest.approx(1.0)
     assert len(block["unused"]) == 64 - block["union"]
     assert max(block["widths"]) <= block["union"] <= sum(block["widths"])
-    assert report["experts"]["active_mean"] <= report["experts"]["active"] < report["experts"]["prunable"]
+    assert (
+        report["sizes"]["experts"]["active_mean"]
+        <= report["sizes"]["experts"]["active"]
+        < report["sizes"]["experts"]["prunable"]
+    )
     loaded = load_checkpoint(options.output, precision="float32")
     assert loaded.card["compression"]["method"] == "tomoe"
     assert len(loaded.config.encoder_sizes[0].experts) == 3
